@@ -1,0 +1,203 @@
+"""What a layer is.
+
+A layer type is one class in one file of `caffelite/layers/`.  It declares (arity, checks, shapes, weights) without
+torch, and computes with torch, which it imports lazily:
+
+    from caffelite.layerkit import Layer, exactly, layer, torch
+
+    @layer("Power")
+    class Power(Layer):
+        bottoms, tops = exactly(1), exactly(1)
+
+        def shapes(self, bottoms):
+            return [bottoms[0]]
+
+        def forward(self, run, bottoms, weights):
+            settings = self.settings("power_param")
+            ...
+            return (y,)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import lazy_loader
+
+from ..errors import Fault, LayerError, Places, nowhere
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+
+    from .run import Run
+else:
+    torch = lazy_loader.load("torch")
+
+Shape = tuple[int, ...]
+"""Sizes of the axes, outermost first; () is a scalar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arity:
+    """How many bottoms or tops a layer type takes; `most` None is without limit."""
+
+    least: int
+    most: int | None
+
+    def __contains__(self, count: int) -> bool:
+        return self.least <= count and (self.most is None or count <= self.most)
+
+    def __str__(self) -> str:
+        if self.most is None:
+            return f"at least {self.least}"
+        return str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
+
+
+def exactly(count: int) -> Arity:
+    """An arity of just `count`."""
+    return Arity(count, count)
+
+
+def between(least: int, most: int) -> Arity:
+    """An arity from `least` to `most`, both included."""
+    return Arity(least, most)
+
+
+def at_least(least: int) -> Arity:
+    """An arity of `least` or more."""
+    return Arity(least, None)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSpec:
+    """A learnable array a layer declares: its shape, and the FillerParameter for its first values (None: zeros)."""
+
+    shape: Shape
+    filler: Any = None
+
+
+class Layer:
+    """Base of all layer types: a plain class, no torch module (the net wraps it).
+
+    A net calls, in this order: the constructor; `check` and `setup` once with the bottoms' shapes; `shapes` then and
+    whenever the bottoms' shapes change; `forward` once per pass.  `bottoms`/`tops` given to these are in the order of
+    the prototxt.
+
+    Attributes:
+        param: the layer's LayerParameter.
+        name, phase: its name; TRAIN (0) or TEST (1).
+        weights: what `setup` declared, one WeightSpec per weight.
+    """
+
+    type: ClassVar[str]
+    bottoms: ClassVar[Arity] = exactly(1)
+    tops: ClassVar[Arity] = exactly(1)
+    same_count: ClassVar[bool] = False
+    """As many tops as bottoms (Caffe's EqualNumBottomTopBlobs)."""
+    loss: ClassVar[bool] = False
+    """A loss: its first top has loss_weight 1 unless told otherwise, and may be left out of the prototxt."""
+    sharing_bottoms: ClassVar[bool] = False
+    """Its tops are its bottoms, unchanged (Split): the plan may pass the tensor on without a copy."""
+    ungraded: ClassVar[frozenset[int]] = frozenset()
+    """Bottoms that never get a gradient (labels, targets): force_backward leaves them out, as Caffe's
+    AllowForceBackward does."""
+
+    def __init__(self, param: Any, phase: int = 0, places: Places = nowhere) -> None:
+        self.param = param
+        self.phase = phase
+        self.places = places
+        self.weights: list[WeightSpec] = []
+        self._faults: list[Fault] = []
+
+    @property
+    def name(self) -> str:
+        return str(self.param.name)
+
+    # -- settings and their checks ------------------------------------------------------------------------------
+
+    def settings(self, field: str) -> Any:
+        """The layer's sub-message `field` (e.g. "pooling_param")."""
+        return getattr(self.param, field)
+
+    def fault(self, message: str, field: str = "", help: str | None = None, severity: str = "error") -> Fault:
+        """A fault of this layer, placed at the field it is about."""
+        return Fault(message, self.places(field), help, self.name, self.type, severity)  # type: ignore[arg-type]
+
+    def require(self, ok: bool, field: str, rule: str, help: str | None = None) -> bool:
+        """Note a fault unless `ok`.  The message reads the field's value itself: "<field> <rule>, got <value>".
+
+        `field` is the dotted path inside the LayerParameter.  The faults noted in `setup` or `shapes` are raised
+        together when it returns.
+        """
+        if not ok:
+            value = self.param
+            for part in field.split("."):
+                value = getattr(value, part)
+            if isinstance(value, str):
+                value = f'"{value}"'
+            elif hasattr(value, "__len__"):
+                value = list(value)
+            self._faults.append(self.fault(f"{field.rsplit('.')[-1]} {rule}, got {value}", field, help))
+        return ok
+
+    def expect(self, ok: bool, message: str, field: str = "", help: str | None = None) -> bool:
+        """Note a fault with a message of its own unless `ok` (for rules about shapes, or between fields)."""
+        if not ok:
+            self._faults.append(self.fault(message, field, help))
+        return ok
+
+    def raise_faults(self) -> None:
+        """Raise what `require` and `expect` noted, if anything.
+
+        Raises:
+            LayerError: with every fault noted since the last call.
+        """
+        if self._faults:
+            faults, self._faults = self._faults, []
+            raise LayerError(faults)
+
+    def axis(self, value: int, axes: int, field: str) -> int:
+        """A possibly negative axis as an index into `axes` axes.
+
+        Raises:
+            LayerError: it is outside [-axes, axes).
+        """
+        if not self.require(-axes <= value < axes, field, f"must be an axis of a {axes}-d blob"):
+            self.raise_faults()
+        return value % axes if axes else 0
+
+    # -- what a type defines ------------------------------------------------------------------------------------
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        """Validate the settings and declare `self.weights`.  Called once, before `shapes`."""
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        """The tops' shapes for these bottoms.  May be called again with other shapes; must not change `weights`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say its top shapes")
+
+    def forward(
+        self, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
+    ) -> Sequence[torch.Tensor]:
+        """The tops' values.  Differentiable through autograd wherever Caffe has a gradient; a top that may equal a
+        bottom must be returned as a new tensor (or the same one), never computed into the bottom's memory."""
+        raise NotImplementedError(f"{type(self).__name__} does not compute")
+
+    def multiply_adds(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        """Multiply-adds of one forward pass, for `summary` (only matrix work is counted)."""
+        return 0
+
+
+layers: Registry[type[Layer]] = Registry("layer type", "caffelite.layers")
+
+
+def layer(name: str) -> Any:
+    """Class decorator: the layer type called `name` in a prototxt."""
+
+    def enter(cls: type[Layer]) -> type[Layer]:
+        cls.type = name
+        return layers.register(name)(cls)
+
+    return enter

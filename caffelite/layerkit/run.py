@@ -1,0 +1,37 @@
+"""What a layer is told about the pass it computes in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import lazy_loader
+import numpy as np
+
+from ..runtime import seeds
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_loader.load("torch")
+
+
+@dataclass(slots=True)
+class Run:
+    """One net's circumstances: the device, the run's seed, and how many forwards came before this one.
+
+    `position` counts the forwards of this net since the run began, over stops and resumes, so that (seed, layer,
+    position) names every random draw.
+    """
+
+    device: torch.device
+    seed: int
+    position: int = 0
+
+    def generator(self, layer: str, salt: str = "") -> torch.Generator:
+        """A torch generator on the net's device for this layer at this position."""
+        return torch.Generator(self.device).manual_seed(seeds.derive(self.seed, layer, salt, self.position))
+
+    def numpy_generator(self, layer: str, salt: str = "") -> np.random.Generator:
+        """A NumPy generator for this layer at this position."""
+        return seeds.generator(self.seed, layer, salt, self.position)
