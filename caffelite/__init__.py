@@ -1,0 +1,61 @@
+"""caffelite: Caffe's way of working on PyTorch's engine.
+
+    import caffelite
+    net = caffelite.Net("deploy.prototxt", caffelite.TEST, weights="lenet.caffemodel")
+    solver = caffelite.get_solver("solver.prototxt")
+    solver.step(100)
+
+Names are imported when they are first used, so `import caffelite` does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "Net": ".pycaffe.net",
+    "SGDSolver": ".pycaffe.solver",
+    "get_solver": ".pycaffe.solver",
+    "set_device": ".pycaffe.state",
+    "set_mode_cpu": ".pycaffe.state",
+    "set_mode_gpu": ".pycaffe.state",
+    "set_random_seed": ".pycaffe.state",
+    "CaffeliteError": ".errors",
+    "TEST": ".proto",
+    "TRAIN": ".proto",
+}
+
+if TYPE_CHECKING:
+    from .errors import CaffeliteError
+    from .proto import TEST, TRAIN
+    from .pycaffe.net import Net
+    from .pycaffe.solver import SGDSolver, get_solver
+    from .pycaffe.state import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
+
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "CaffeliteError",
+    "Net",
+    "SGDSolver",
+    "get_solver",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_random_seed",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_ROOMS[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})

@@ -1,0 +1,122 @@
+"""The command line: `caffelite COMMAND …`.  One thin file a command; a command's file is imported when it is asked for.
+
+To add a command, add a file that binds `command`; it appears in the listing and in the docs by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from .. import __version__
+from ..errors import CaffeliteError, Fault, UsageError, did_you_mean
+from ._argv import normalised
+from ._kit import FormattedGroup
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells report it."""
+
+
+class Commands(FormattedGroup):
+    """The commands of this package, imported one by one.  "-" and "_" are the same in their names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        files = (module.name for module in pkgutil.iter_modules(__path__))
+        return sorted(name.replace("_", "-") for name in files if not name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name.replace("_", "-") not in self.list_commands(ctx):
+            return None
+        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            known = self.list_commands(ctx)
+            raise UsageError(
+                f'there is no command "{args[0]}"',
+                help=did_you_mean(args[0], known) or f"commands: {', '.join(known)}",
+            )
+        return super().resolve_command(ctx, args)
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"caffelite version {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    "caffelite",
+    cls=Commands,
+    invoke_without_command=True,
+    summary="Caffe's way of working on PyTorch's engine",
+    examples=[
+        "caffelite train --solver solver.prototxt",
+        "caffelite test --weights lenet_iter_10000.caffemodel",
+        "caffelite check solver.prototxt",
+        "caffelite COMMAND --help",
+    ],
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Say which.")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line (without the program's name).
+
+    Returns:
+        The exit status: 0, 1 where something failed, 2 where the command line is wrong, 130 after Ctrl-C.
+    """
+    try:
+        status = cli.main(normalised(arguments, cli), "caffelite", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _fail(error.format_message(), 2)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "caffelite"
+        return _fail(f"{where}: {error.format_message()}\n  help: {where} --help shows examples and options", 2)
+    except UsageError as error:
+        return _fail(f"caffelite: {error}", 2)
+    except CaffeliteError as error:
+        if "--debug" in arguments:
+            raise
+        return _fail("\n".join(_told(fault) for fault in error.faults), 1)
+    except click.ClickException as error:
+        return _fail(f"caffelite: {error.format_message()}", 1)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is still in the buffers must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _fail(f"caffelite: internal error: {what}\n  help: rerun with --debug to see where, and report it", 1)
+
+
+def _told(fault: Fault) -> str:
+    return str(fault) if fault.place is not None and str(fault.place) else f"caffelite: {fault}"
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(message, err=True)
+    return status
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

@@ -86,8 +86,16 @@ class Snapshotted(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class LastLoss(Record):
+    """The smoothed loss of the forward pass after the last update; comes before the last test."""
+
+    iteration: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finished(Record):
-    """Training ended: at max_iter, or early (`stopped`) by a signal.  `loss` is that of the final display, if any."""
+    """Training ended: at max_iter, or early (`stopped`) by a signal.  The last record of a run."""
 
     iteration: int
     loss: float | None = None

@@ -2,43 +2,43 @@
 
 A pool of our own lets this package live in one process with any other that registers a `caffe` proto, and making the
 classes from a descriptor frees it from the version of the code generator: any protobuf runtime from 5 on will do.
-Every message and enum is an attribute of this module: ``from caffelite.proto import NetParameter``.
+Every message, every enum and every value of a top-level enum is a name of this module::
+
+    from caffelite.proto import NetParameter, Phase, TRAIN
+
+After a change of protos/caffe.proto, `caffe.desc` is made anew with `make proto`.
 """
 
 from __future__ import annotations
 
-from importlib.resources import files
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
+
 pool = descriptor_pool.DescriptorPool()
+"""The pool that holds our schema; its file is called "caffe.proto"."""
 
 
-def _load() -> Any:
-    from google.protobuf.descriptor_pb2 import FileDescriptorSet
-
-    for file in FileDescriptorSet.FromString((files(__name__) / "caffe.desc").read_bytes()).file:
-        pool.Add(file)
-    return pool.FindFileByName("caffe.proto")
-
-
-_file = _load()
-
-
-def __getattr__(name: str) -> Any:
-    if name in _file.message_types_by_name:
-        value: Any = message_factory.GetMessageClass(_file.message_types_by_name[name])
-    elif name in _file.enum_types_by_name:
-        value = EnumTypeWrapper(_file.enum_types_by_name[name])
-    elif name in ("TRAIN", "TEST"):
-        value = _file.enum_types_by_name["Phase"].values_by_name[name].number
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+def _names() -> Iterator[tuple[str, Any]]:
+    for file in FileDescriptorSet.FromString(Path(__file__).with_name("caffe.desc").read_bytes()).file:
+        pool.AddSerializedFile(file.SerializeToString())
+    schema = pool.FindFileByName("caffe.proto")
+    for name, message in schema.message_types_by_name.items():
+        cls = message_factory.GetMessageClass(message)
+        cls.__module__ = __name__  # without it pickle searches every loaded module, and wakes those that load lazily
+        yield name, cls
+    for name, enum in schema.enum_types_by_name.items():
+        yield name, EnumTypeWrapper(enum)
+        yield from ((value.name, value.number) for value in enum.values)
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_file.message_types_by_name, *_file.enum_types_by_name})
+globals().update(_names())

@@ -1,0 +1,30 @@
+"""Weights and solver states on disk, in the original's formats: NumPy arrays in and out."""
+
+from .atomic import write_atomic
+from .blobs import array_to_blob, blob_to_array
+from .caffemodel import LayerParts, LayerWeights, NetParts, Weights, read_weights, write_weights
+from .kinds import Kind, kind_of
+from .names import Snapshot, newest, snapshot_names, snapshots
+from .solverstate import SolverStateData, find_learned_net, read_state, write_state
+
+__all__ = [
+    "Kind",
+    "LayerParts",
+    "LayerWeights",
+    "NetParts",
+    "Snapshot",
+    "SolverStateData",
+    "Weights",
+    "find_learned_net",
+    "blob_to_array",
+    "kind_of",
+    "newest",
+    "read_state",
+    "read_weights",
+    "snapshot_names",
+    "snapshots",
+    "array_to_blob",
+    "write_atomic",
+    "write_state",
+    "write_weights",
+]

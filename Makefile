@@ -1,0 +1,67 @@
+# The one door.  `make mnist` trains LeNet from nothing; `make test` runs the tests; both set up .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The tested torch alone comes first: it is by far the largest piece, and a build for this machine's device that pip
+# is configured to find is kept by what follows.
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv mnist test test-all check format bench proto docs clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make venv      set up .venv with everything the targets below need
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "caffelite needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(TORCH)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[plot,digits,dev]'
+	@touch $@
+
+## make mnist     get MNIST, train LeNet, test it, and say how well and where everything lies
+mnist: venv
+	@$(BIN)/python models/mnist/train_lenet.py
+
+## make test      the tests, without the slow ones
+test: venv
+	@$(BIN)/python -m pytest -q -m 'not slow'
+
+## make test-all  the tests, with the slow ones
+test-all: venv
+	$(BIN)/python -m pytest -q
+
+## make check     style, types, and the rules of the house
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## make format    put the code into the style that `make check` asks for
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+## make bench     training speed against a plain PyTorch loop
+bench: venv
+	$(BIN)/python -m benchmarks
+
+## make proto     caffelite/proto/caffe.desc from protos/caffe.proto
+proto: venv
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --descriptor_set_out=caffelite/proto/caffe.desc caffe.proto
+
+## make docs      docs/cli.md from the commands
+docs: venv
+	$(BIN)/python -m caffelite.commands._docs docs/cli.md
+
+## make clean     remove what the tools left behind (not .venv, data or snapshots)
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find caffelite tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,51 @@
+"""Prototxt files as `check` and `summary` look at them: whole chains without data, weights or torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from ..errors import UsageError
+
+# Fields that a solver has and nothing inside a net; a net written inside a solver is found by the second half.
+_SOLVER = re.compile(
+    r"(?:^|[\s{;,])(?:(?:base_lr|lr_policy|max_iter|net|train_net|test_net|test_iter|test_interval|snapshot_prefix"
+    r"|solver_mode|solver_type)\s*:|(?:net_param|train_net_param|test_net_param)\s*[:{<])"
+)
+
+
+def is_solver(path: str) -> bool:
+    """Whether a prototxt describes a solver, judged by its fields; a file that cannot be read counts as a net."""
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return _SOLVER.search(re.sub(r"#.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)) is not None
+
+
+shape_option = click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="BLOB=N,C,H,W",
+    help="Shape of a data blob whose source is not at hand. Repeatable.",
+)
+
+
+def given_shapes(entries: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """`--shape data=64,1,28,28` as blob → shape.
+
+    Raises:
+        UsageError: an entry is not of this form.
+    """
+    found = {}
+    for entry in entries:
+        blob, _, sizes = entry.partition("=")
+        numbers = sizes.replace("x", ",").split(",")
+        if not blob or not all(number.strip().isdigit() for number in numbers):
+            raise UsageError(f'--shape takes BLOB=N,C,H,W, not "{entry}"', help="--shape data=64,1,28,28")
+        found[blob] = tuple(int(number) for number in numbers)
+    return found

@@ -1,0 +1,169 @@
+"""What commands share: how help looks, and the options that several of them take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ._log import Log
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Formatted(click.Command):
+    """Help with the examples first, then the options.
+
+    Args:
+        summary: what the command does, in half a line.
+        examples: command lines one can copy.
+        notes: paragraphs for below the options.
+    """
+
+    def __init__(self, name: str, summary: str, examples: Sequence[str], notes: str = "", **kwargs: Any) -> None:
+        settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+        super().__init__(name, context_settings=settings, short_help=summary, **kwargs)
+        self.summary, self.examples, self.notes = summary, examples, notes
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_text(f"{ctx.command_path}: {self.summary}")
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+        formatter.write_paragraph()
+        self.format_usage(ctx, formatter)
+        self.format_options(ctx, formatter)
+        if self.notes:
+            formatter.write_paragraph()
+            formatter.write_text(self.notes)
+
+
+class FormattedGroup(Formatted, click.Group):
+    """The same for a group of commands."""
+
+
+def described(name: str, summary: str, examples: Sequence[str], notes: str = "") -> Callable[[Any], click.Command]:
+    """Decorator: a command with its examples."""
+    return click.command(name, cls=Formatted, summary=summary, examples=examples, notes=notes)
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator of several, in the order they are to appear in the help."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def parts(text: str) -> list[str]:
+    """The items of a comma-separated value; none of an empty one."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def gpu_numbers(text: str | None) -> list[int] | None:
+    """`--gpu 0,1` as numbers, "all" as [-1], nothing as None.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if not text:
+        return None
+    if text == "all":
+        return [-1]
+    try:
+        return [int(part) for part in parts(text)]
+    except ValueError:
+        raise UsageError(f'--gpu takes the number of a GPU or "all", not "{text}"') from None
+
+
+PHASES = {"TRAIN": 0, "TEST": 1}
+
+state_options = together(
+    click.option("--level", type=int, default=0, metavar="N", help="Level of the net, for min_level and max_level."),
+    click.option("--stage", default="", metavar="A,B", help="Stages of the net, separated by commas."),
+)
+"""`--level` and `--stage`."""
+
+file_options = together(
+    click.option(
+        "--set",
+        "sets",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Put a value over the file's, as if it stood there: base_lr=0.1, 'layer[ip1].lr_mult=2'. Repeatable.",
+    ),
+    click.option("--strict", is_flag=True, help="Treat warnings about the files as errors."),
+)
+"""`--set` and `--strict`."""
+
+gpu_option = click.option("--gpu", metavar="N", help="Compute on GPU number N (or `all`, where there is one).")
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    ctx.ensure_object(dict)[parameter.name] = value
+
+
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks of errors.")
+
+log_options = together(
+    click.option(
+        "--log_dir",
+        type=click.Path(exists=True, file_okay=False),
+        envvar="GLOG_log_dir",
+        expose_value=False,
+        callback=_keep,
+        help="Write the log to a file in this folder too.  [env: GLOG_log_dir]",
+    ),
+    click.option(
+        "--minloglevel",
+        type=click.IntRange(0, 3),
+        default=0,
+        envvar="GLOG_minloglevel",
+        expose_value=False,
+        callback=_keep,
+        help="Leave lines below this level out: 0 info, 1 warnings, 2 errors.  [env: GLOG_minloglevel]",
+    ),
+    click.option(
+        "--logtostderr/--nologtostderr",
+        default=False,
+        envvar="GLOG_logtostderr",
+        expose_value=False,
+        callback=_keep,
+        help="Log to stderr only, whatever --log_dir says.",
+    ),
+    click.option(
+        "--alsologtostderr/--noalsologtostderr",
+        default=True,
+        expose_value=False,
+        callback=_keep,
+        help="Log to stderr as well as to the file of --log_dir (the default).",
+    ),
+    click.option("--v", type=int, default=0, expose_value=False, hidden=True),
+    debug_option,
+)
+"""What glog's flags are for scripts written for the original, and `--debug`."""
+
+
+def log_settings() -> dict[str, Any]:
+    """What :data:`log_options` were given in the running command."""
+    return click.get_current_context().ensure_object(dict)
+
+
+def open_log(training: bool = False) -> Log:
+    """The log of the running command, as a context manager: see :class:`._log.Log`."""
+    from ._log import Log
+
+    settings = log_settings()
+    return Log(
+        folder=None if settings["logtostderr"] else settings["log_dir"],
+        to_stderr=settings["alsologtostderr"] or settings["logtostderr"] or not settings["log_dir"],
+        least=settings["minloglevel"],
+        training=training,
+    )

@@ -1,0 +1,137 @@
+"""`caffelite check`: everything that is wrong with nets and solvers, without computing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import CaffeliteError, Fault, UsageError
+from ._files import given_shapes, is_solver, shape_option
+from ._kit import PHASES, debug_option, described, file_options, parts, state_options
+
+if TYPE_CHECKING:
+    from ..assembly import NetFile
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What was found in one file; the same thing found in two phases counts once."""
+
+    faults: dict[str, Fault] = field(default_factory=dict)
+    about: list[str] = field(default_factory=list)
+
+    def add(self, *faults: Fault) -> None:
+        for fault in faults:
+            self.faults.setdefault(str(fault), fault)
+
+    def count(self, severity: str) -> int:
+        return sum(fault.severity == severity for fault in self.faults.values())
+
+
+@described(
+    "check",
+    "say everything that is wrong with nets and solvers, without computing anything",
+    [
+        "caffelite check lenet_solver.prototxt",
+        "caffelite check *.prototxt --strict",
+        "caffelite check train_val.prototxt --phase TEST --shape data=10,3,227,227",
+    ],
+    notes=(
+        "A FILE is a net or a solver (with its nets).  Data that is not at hand is a warning; what follows from its "
+        "shapes is then left out.  Exit status 1 if there are errors (with --strict: or warnings)."
+    ),
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--phase", metavar="TRAIN|TEST", help="Look at nets in this phase only.")
+@state_options
+@file_options
+@shape_option
+@debug_option
+def command(
+    files: tuple[str, ...], phase: str | None, level: int, stage: str, sets: tuple[str, ...], strict: bool,
+    shapes: tuple[str, ...],
+) -> int:  # fmt: skip
+    if phase is not None and phase not in PHASES:
+        raise UsageError(f'--phase must be TRAIN or TEST, not "{phase}"')
+    given, stages = given_shapes(shapes), ["", *parts(stage)]
+    bad = False
+    for path in files:
+        found = _Findings()
+        try:
+            if is_solver(path):
+                _check_solver(path, found, strict=strict, sets=sets, level=level, stages=stages, given=given)
+            else:
+                phases = [PHASES[phase]] if phase else list(PHASES.values())
+                _check_net(path, found, phases, level, stages, strict, sets, given)
+        except CaffeliteError as error:
+            found.add(*error.faults)
+        bad |= _report(path, found, strict)
+    return int(bad)
+
+
+def _check_solver(path: str, found: _Findings, given: Shapes, **options: Any) -> None:
+    from ..assembly import read_solver
+
+    file = read_solver(path, **options)
+    found.add(*file.warnings)
+    found.about.append(f"solver, {file.settings.type}, {file.settings.lr_policy} rate")
+    for net, state in zip((file.train, *file.tests), (file.train_state, *file.test_states), strict=True):
+        _build(net, state, found, given)
+
+
+def _check_net(
+    path: str, found: _Findings, phases: list[int], level: int, stages: list[str], strict: bool,
+    sets: tuple[str, ...], given: Shapes,
+) -> None:  # fmt: skip
+    from ..assembly import read_net
+    from ..graph import state_of
+
+    net = read_net(path, strict=strict, sets=sets)
+    found.add(*net.warnings)
+    states = [state_of(net.message, phase, level, stages) for phase in phases]
+    fed = [state for state in states if _has_data(net, state)]
+    for state in fed or states:  # a net for one phase only has nothing to read in the other
+        _build(net, state, found, given)
+
+
+def _has_data(net: NetFile, state: Any) -> bool:
+    from ..graph.filtering import included
+
+    return any(not layer.bottom and included(layer, state) for layer in net.message.layer)
+
+
+def _build(net: NetFile, state: Any, found: _Findings, given: Shapes) -> None:
+    from ..assembly import build_graph
+    from ..proto import Phase
+
+    phase = Phase.Name(state.phase)
+    try:
+        graph = build_graph(net, state, given=given, missing_data=True)
+    except CaffeliteError as error:
+        found.add(*error.faults)
+        return
+    found.add(*graph.warnings)
+    layers = sum(node.type != "Split" for node in graph.nodes)
+    found.about.append(f'net "{graph.name}" in {phase}: {layers} layers')
+
+
+def _report(path: str, found: _Findings, strict: bool) -> bool:
+    """Print what was found; True where the file is to be refused."""
+    for fault in found.faults.values():
+        placed = fault.place is not None and str(fault.place)
+        click.echo(str(fault) if placed else f"{path}: {fault}")
+    errors, warnings = found.count("error"), found.count("warning")
+    bad = errors > 0 or (strict and warnings > 0)
+    counted = ", ".join(
+        f"{count} {noun}{'s' * (count != 1)}" for count, noun in ((errors, "error"), (warnings, "warning")) if count
+    )
+    if bad:
+        click.echo(f"{path}: {counted}")
+    else:
+        about = "; ".join(dict.fromkeys(found.about))
+        click.echo(f"{path}: ok{f' ({counted})' if counted else ''}: {about}")
+    return bad

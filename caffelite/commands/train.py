@@ -1,0 +1,209 @@
+"""`caffelite train`: train or finetune a net.  Source: `train()`, `tools/caffe.cpp`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import CaffeliteError, Fault, UsageError
+from ._kit import described, file_options, gpu_numbers, gpu_option, log_options, open_log, parts, state_options
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..assembly import SolverFile
+    from ..logs.run_record import RunRecord
+    from ..solver import Solver
+    from ._log import Log
+
+
+@described(
+    "train",
+    "train or finetune a net",
+    [
+        "caffelite train --solver lenet_solver.prototxt",
+        "caffelite train --solver lenet_solver.prototxt --snapshot lenet_iter_5000.solverstate",
+        "caffelite train --solver lenet_solver.prototxt --weights pretrained.caffemodel",
+        "caffelite train --solver lenet_solver.prototxt --set base_lr=0.005 --set 'layer[ip1].lr_mult=2'",
+    ],
+    notes=(
+        "Ctrl-C (or SIGTERM) snapshots and stops; a second Ctrl-C ends at once.  Every run keeps a record in "
+        "<snapshot_prefix>_run: its log, the solver and nets as they were run, versions, seed and command."
+    ),
+)
+@click.option("--solver", metavar="FILE", help="The solver's prototxt.  Required.")
+@click.option("--snapshot", metavar="FILE", help="Go on from this .solverstate.")
+@click.option(
+    "--weights", default="", metavar="FILES", help="Begin with these trained weights (.caffemodel), comma-separated."
+)
+@gpu_option
+@state_options
+@click.option(
+    "--sigint_effect", default="stop", show_default=True, metavar="EFFECT", help="Of Ctrl-C: stop, snapshot or none."
+)
+@click.option(
+    "--sighup_effect",
+    default="snapshot",
+    show_default=True,
+    metavar="EFFECT",
+    help="Of a closed terminal: stop, snapshot or none.",
+)
+@file_options
+@click.option(
+    "--run-dir", type=click.Path(file_okay=False, path_type=Path), help="Keep the run's record in this folder instead."
+)
+@log_options
+def command(
+    solver: str | None, snapshot: str | None, weights: str, gpu: str | None, level: int, stage: str,
+    sigint_effect: str, sighup_effect: str, sets: tuple[str, ...], strict: bool, run_dir: Path | None,
+) -> None:  # fmt: skip
+    from ..solver.signals import Signals, effect
+
+    if not solver:
+        raise UsageError("train needs a solver: --solver FILE")
+    if snapshot and weights:
+        raise UsageError(
+            Fault(
+                "--snapshot and --weights exclude each other",
+                help="--snapshot goes on with a run, weights included; --weights begins a new run with trained weights",
+            )
+        )
+    signals = Signals(effect(sigint_effect, "--sigint_effect"), effect(sighup_effect, "--sighup_effect"))
+    gpus = gpu_numbers(gpu)
+    if snapshot:
+        _refuse_weights(snapshot)
+    with open_log(training=True) as log:
+        from ..assembly import read_solver
+
+        file = read_solver(
+            solver, strict=strict, sets=sets, level=level, stages=["", *parts(stage)], weights=parts(weights)
+        )
+        _train(file, snapshot, _device(file, gpus, log), signals, run_dir, log)
+
+
+def _refuse_weights(snapshot: str) -> None:
+    from ..snapshot import Kind, kind_of
+
+    if kind_of(snapshot) in (Kind.WEIGHTS, Kind.HDF5_WEIGHTS):
+        raise UsageError(
+            Fault(
+                f"{snapshot} holds weights only; --snapshot takes the .solverstate written beside it",
+                help=f"to begin a new run with these weights: --weights {snapshot}",
+            )
+        )
+
+
+def _device(file: SolverFile, gpus: list[int] | None, log: Log) -> torch.device:
+    from ..proto import SolverParameter
+    from ..runtime import device
+
+    wants_gpu = file.settings.solver_mode == SolverParameter.GPU
+    where, warning = device.choose(gpus, wants_gpu)
+    if where.type == "cuda" and gpus is None:
+        where, warning = device.choose([file.settings.device_id], wants_gpu)
+    if where.type == "cpu":
+        log.note("Use CPU.", "caffe.cpp:197")
+    else:
+        log.note(f"Using GPUs {where.index}", "caffe.cpp:204")
+    if warning:
+        log.note(warning, severity="warning")
+    return where
+
+
+def _train(
+    file: SolverFile, snapshot: str | None, device: torch.device, signals: Any, run_dir: Path | None, log: Log
+) -> None:
+    _announce(file, log)
+    folder = run_dir or Path(f"{file.settings.snapshot_prefix}_run")
+    solver = _made(file, device, _seed_of(folder) if snapshot else None, log)
+    try:
+        record = _record(file, solver, folder, snapshot, log)
+        log.keep(record)
+        solver.sinks.append(log)
+        if log.progress:
+            log.progress.iteration = lambda: solver.iter
+        if snapshot:
+            log.note(f"Resuming from {snapshot}", "caffe.cpp:235")
+            solver.restore(snapshot)
+        log.note("Starting Optimization", "caffe.cpp:239")
+        with signals as request:
+            solver.request = request
+            solver.solve()
+        log.note("Optimization Done.", "caffe.cpp:250")
+    finally:
+        solver.close()
+
+
+def _announce(file: SolverFile, log: Log) -> None:
+    """What the original says while it sets up, as far as somebody may look for it."""
+    from ..prototxt import dump
+
+    for fault in file.warnings:
+        log.warn(fault)
+    log.note(f"Initializing solver from parameters: \n{dump(file.message).rstrip()}", "solver.cpp:45")
+    kind, value = file.settings.train_net
+    if isinstance(value, str):
+        what, line = ("net file", 102) if kind == "net" else ("train_net file", 97)
+        log.note(f"Creating training net from {what}: {value}", f"solver.cpp:{line}")
+    else:
+        log.note(f"Creating training net specified in {kind}.", f"solver.cpp:{92 if kind == 'net_param' else 88}")
+    for index, test in enumerate(file.settings.test_nets):
+        named = f"{test.kind} file: {test.value}" if isinstance(test.value, str) else test.kind
+        log.note(f"Creating test net (#{index}) specified by {named}", "solver.cpp:190")
+
+
+def _made(file: SolverFile, device: torch.device, seed: int | None, log: Log) -> Solver:
+    """The solver, with the weights it is to begin with; says which layers got them."""
+    from ..assembly import make_solver
+    from ._weights import load_and_tell
+
+    paths = file.settings.weights
+    bare = replace(file, settings=replace(file.settings, weights=()))
+    solver = make_solver(bare, device=device, warn=log.warn, seed=seed)
+    for path in paths:
+        load_and_tell(solver.net, path, log)
+        for net in solver.test_nets:
+            net.load_weights(path)  # for layers that only a test net has
+    log.note("Solver scaffolding done.", "solver.cpp:57")
+    return solver
+
+
+def _seed_of(folder: Path) -> int | None:
+    """The seed of the run that a resumed one goes on with, where its record says."""
+    from ..logs.run_record import sessions
+
+    seeds = [session["seed"] for session in sessions(folder) if isinstance(session.get("seed"), int)]
+    return seeds[-1] if seeds else None
+
+
+def _record(file: SolverFile, solver: Solver, folder: Path, snapshot: str | None, log: Log) -> RunRecord:
+    from ..graph.filtering import filter_net
+    from ..logs.run_record import RunRecord
+    from ..prototxt import dump
+
+    nets = {"train.prototxt": (file.train, file.train_state)}
+    for index, (net, state) in enumerate(zip(file.tests, file.test_states, strict=True)):
+        nets[f"test_{index}.prototxt"] = (net, state)
+    texts = {"solver.prototxt": dump(file.message)}
+    for name, (net, state) in nets.items():
+        kept, _, _ = filter_net(net.message, state, net.places)
+        for layer in kept.layer:  # the rules have been applied; under another state they would apply again
+            layer.ClearField("include")
+            layer.ClearField("exclude")
+        texts[name] = dump(kept)
+    try:
+        record = RunRecord(folder, resumed=snapshot is not None)
+        record.session(
+            ["caffelite", *sys.argv[1:]], solver.net.run.seed, solver=file.path, snapshot=snapshot,
+            device=str(solver.net.run.device),
+        )  # fmt: skip
+        record.write(texts)
+    except OSError as error:
+        raise CaffeliteError(
+            Fault(f"the run's record cannot be kept in {folder}: {error.strerror}", help="name another: --run-dir DIR")
+        ) from error
+    return record

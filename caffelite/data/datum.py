@@ -1,0 +1,153 @@
+"""Datum messages to arrays.
+
+A data set of raw images of one size has the same bytes around the pixels in every record, so a whole batch is parsed
+by laying its records under each other as a matrix and comparing columns; anything else goes through protobuf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from ..errors import DataError, Fault
+from ..proto import Datum
+from .image import Colour, decode_image
+
+Array = NDArray[Any]
+
+_LABEL_TAG = 0x28
+_NOT_ENCODED = b"\x38\x00"
+_MOST_LABEL_BYTES = 4
+
+
+@dataclass(slots=True)
+class Records:
+    """Decoded records: images, uint8 or float32, as one N×C×H×W array, or a list of C×H×W where sizes differ; and
+    their labels, float32, N."""
+
+    images: Array | list[Array]
+    labels: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What the records of a raw data set share: the bytes before the pixels, and the images' shape."""
+
+    head: bytes
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, value: bytes) -> _Layout | None:
+        """The layout of this record, if it is a raw image in the field order every writer uses."""
+        try:
+            datum = Datum.FromString(value)
+        except DecodeError:
+            return None
+        shape = (datum.channels, datum.height, datum.width)
+        if datum.encoded or not datum.data or len(datum.data) != int(np.prod(shape)):
+            return None
+        datum.ClearField("label")
+        datum.ClearField("encoded")
+        written = datum.SerializeToString()
+        head = written[: len(written) - len(datum.data)]
+        return cls(head, shape) if value.startswith(written) and written.endswith(datum.data) else None
+
+    def read(self, values: Sequence[bytes]) -> Records | None:
+        """The records, if all have this layout."""
+        lengths = np.fromiter(map(len, values), np.int64, len(values))
+        if (lengths == lengths[0]).all():
+            return self._read_equal(values)
+        images = np.empty((len(values), *self.shape), np.uint8)
+        labels = np.empty(len(values), np.float32)
+        for length in np.unique(lengths):
+            rows = np.flatnonzero(lengths == length)
+            part = self._read_equal([values[row] for row in rows.tolist()])
+            if part is None:
+                return None
+            images[rows], labels[rows] = part.images, part.labels
+        return Records(images, labels)
+
+    def _read_equal(self, values: Sequence[bytes]) -> Records | None:
+        """As `read`, of values of one length."""
+        matrix = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), -1)
+        start, size = len(self.head), int(np.prod(self.shape))
+        if matrix.shape[1] < start + size or (matrix[:, :start] != np.frombuffer(self.head, np.uint8)).any():
+            return None
+        labels = _labels(matrix[:, start + size :])
+        if labels is None:
+            return None
+        return Records(matrix[:, start : start + size].reshape(len(values), *self.shape), labels)
+
+
+def _labels(tail: Array) -> NDArray[np.float32] | None:
+    """The labels in the bytes after the pixels (rows of one length), if nothing else is there."""
+    if tail.shape[1] >= 2 and (tail[:, -2:] == np.frombuffer(_NOT_ENCODED, np.uint8)).all():
+        tail = tail[:, :-2]
+    if not tail.shape[1]:
+        return np.zeros(len(tail), np.float32)
+    digits = tail[:, 1:]
+    if (tail[:, 0] != _LABEL_TAG).any() or not 1 <= digits.shape[1] <= _MOST_LABEL_BYTES:
+        return None
+    if (digits[:, :-1] < 0x80).any() or (digits[:, -1] >= 0x80).any():
+        return None
+    places = 128 ** np.arange(digits.shape[1])
+    return ((digits & 0x7F) @ places).astype(np.float32)
+
+
+class Decoder:
+    """Turns values into :class:`Records`; learns the layout of the data set from the first one."""
+
+    def __init__(self, colour: Colour = "as stored") -> None:
+        self.colour = colour
+        self.met_raw = False
+        """Whether a record was not an encoded image."""
+        self._layout: _Layout | None = None
+        self._learned = False
+
+    def __call__(self, values: Sequence[bytes], key: Callable[[int], str]) -> Records:
+        """Decode values; `key(i)` is the key of the i-th, for messages.
+
+        Raises:
+            DataError: a value is not a Datum, or its fields contradict each other; names the key.
+        """
+        if not self._learned:
+            self._layout, self._learned = _Layout.of(values[0]), True
+        records = self._layout.read(values) if self._layout is not None else None
+        if records is not None:
+            self.met_raw = True
+            return records
+        decoded = [self._one(value, index, key) for index, value in enumerate(values)]
+        labels = np.array([label for _, label in decoded], np.float32)
+        return Records(together([image for image, _ in decoded]), labels)
+
+    def _one(self, value: bytes, index: int, key: Callable[[int], str]) -> tuple[Array, int]:
+        try:
+            datum = Datum.FromString(value)
+            return self._image(datum), datum.label
+        except DecodeError as error:
+            raise DataError(Fault(f'record "{key(index)}" is not a Datum', help="which tool wrote it?")) from error
+        except DataError as error:
+            raise DataError(f'record "{key(index)}": {error.faults[0].message}') from error
+
+    def _image(self, datum: Any) -> Array:
+        if datum.encoded:
+            return decode_image(datum.data, self.colour)
+        self.met_raw = True
+        shape = (datum.channels, datum.height, datum.width)
+        if min(shape) < 1:
+            raise DataError(f"channels, height and width must be positive, got {shape[0]}, {shape[1]}, {shape[2]}")
+        flat = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
+        if flat.size != np.prod(shape):
+            kind = "bytes of data" if datum.data else "values of float_data"
+            raise DataError(f"{shape[0]}×{shape[1]}×{shape[2]} needs {np.prod(shape)} {kind}, got {flat.size}")
+        return flat.reshape(shape)
+
+
+def together(images: list[Array]) -> Array | list[Array]:
+    """One array of the images, if they have one shape; else the list itself."""
+    return np.stack(images) if all(image.shape == images[0].shape for image in images) else images

@@ -1,0 +1,201 @@
+"""First values of weights: the seven fillers (include/caffe/filler.hpp).
+
+A filler's fans are counted as the original counts them, whatever the layer means by its axes: fan-in is
+count / shape[0] and fan-out is count / shape[1] (the whole count for a vector).  A transposed InnerProduct and a
+Deconvolution therefore get each other's fans.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import Fault, LayerError, did_you_mean
+from .registry import Registry
+
+Shape = tuple[int, ...]
+Draw = Callable[[Any, Shape, np.random.Generator], NDArray[np.float32]]
+Rule = Callable[[Any, Shape], "tuple[str, str] | None"]
+"""Looks at a FillerParameter and the shape to fill; what is wrong as (field, message), or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """How a type of filler draws its values, and what it asks of its settings."""
+
+    draw: Draw
+    rules: tuple[Rule, ...]
+
+
+fillers: Registry[Filler] = Registry("filler")
+
+
+def filler(name: str, *rules: Rule) -> Callable[[Draw], Draw]:
+    """Decorator: the function draws the values of the filler called `name` in a prototxt."""
+
+    def enter(draw: Draw) -> Draw:
+        fillers.register(name)(Filler(draw, (_not_empty, *rules)))
+        return draw
+
+    return enter
+
+
+def faults(settings: Any, shape: Shape) -> Iterator[Fault]:
+    """What is wrong with a FillerParameter (None: not given) that is to fill `shape`.
+
+    A message begins with the field it is about; the faults carry no place and no layer.
+    """
+    if settings is None:
+        return
+    entry = fillers.get(settings.type)
+    if entry is None:
+        known = fillers.names()
+        help = did_you_mean(settings.type, known) or fillers.known()
+        yield Fault(f'type names no filler, got "{settings.type}"', help=help)
+        return
+    for rule in entry.rules:
+        wrong = rule(settings, shape)
+        if wrong is not None:
+            field, message = wrong
+            yield Fault(f"{field} {message}")
+
+
+def fill(settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
+    """The first values of a weight.
+
+    Args:
+        settings: a FillerParameter, or None for zeros.  One without a type is `constant`, as in the original.
+        shape: of the weight.
+        generator: drawn from by the random fillers only.
+
+    Raises:
+        LayerError: an unknown type, or settings the type cannot serve; see `faults`.
+    """
+    if settings is None:
+        return np.zeros(shape, np.float32)
+    wrong = list(faults(settings, shape))
+    if wrong:
+        raise LayerError(wrong)
+    return fillers[settings.type].draw(settings, shape, generator)
+
+
+# -- rules --------------------------------------------------------------------------------------------------------
+
+
+def _not_empty(_settings: Any, shape: Shape) -> tuple[str, str] | None:
+    return None if math.prod(shape) else ("type", f"cannot fill a shape without elements, got {shape}")
+
+
+def _dense(settings: Any, _shape: Shape) -> tuple[str, str] | None:
+    if settings.sparse == -1:
+        return None
+    return "sparse", f'is for the gaussian filler only, got {settings.sparse} with type "{settings.type}"'
+
+
+def _sparse(settings: Any, shape: Shape) -> tuple[str, str] | None:
+    if settings.sparse == -1 or 0 <= settings.sparse <= shape[0]:
+        return None
+    return "sparse", f"must be from 0 to the weight's first axis, {shape[0]}, or -1 for dense, got {settings.sparse}"
+
+
+def _ordered(settings: Any, _shape: Shape) -> tuple[str, str] | None:
+    if settings.min <= settings.max:
+        return None
+    return "min", f"must not be above max, got {settings.min:g} above {settings.max:g}"
+
+
+def _spread(settings: Any, _shape: Shape) -> tuple[str, str] | None:
+    return None if settings.std > 0 else ("std", f"must be positive, got {settings.std:g}")
+
+
+def _square_planes(_settings: Any, shape: Shape) -> tuple[str, str] | None:
+    if len(shape) == 4 and shape[2] == shape[3]:
+        return None
+    return "type", f'"bilinear" fills square kernels of 4-d weights, this weight is {shape}'
+
+
+# -- types --------------------------------------------------------------------------------------------------------
+
+
+def fan(settings: Any, shape: Shape) -> float:
+    """The fan `variance_norm` asks for: FAN_IN, FAN_OUT, or the AVERAGE of both."""
+    count = math.prod(shape)
+    fan_in = count // shape[0]
+    fan_out = count // shape[1] if len(shape) > 1 else count
+    norms = type(settings)
+    if settings.variance_norm == norms.FAN_OUT:
+        return fan_out
+    return (fan_in + fan_out) / 2 if settings.variance_norm == norms.AVERAGE else fan_in
+
+
+def _uniform(low: float, high: float, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
+    values = generator.random(shape, np.float32)
+    values *= np.float32(high - low)
+    values += np.float32(low)
+    return values
+
+
+def _normal(mean: float, std: float, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
+    values = generator.standard_normal(shape, np.float32)
+    values *= np.float32(std)
+    values += np.float32(mean)
+    return values
+
+
+@filler("constant", _dense)
+def constant(settings: Any, shape: Shape, _generator: np.random.Generator) -> NDArray[np.float32]:
+    """`value` everywhere."""
+    return np.full(shape, settings.value, np.float32)
+
+
+@filler("uniform", _dense, _ordered)
+def uniform(settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
+    """U(`min`, `max`)."""
+    return _uniform(settings.min, settings.max, shape, generator)
+
+
+@filler("gaussian", _spread, _sparse)
+def gaussian(settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
+    """N(`mean`, `std`²); with `sparse` each weight is kept with probability sparse / shape[0], else it is zero."""
+    values = _normal(settings.mean, settings.std, shape, generator)
+    if settings.sparse >= 0:
+        values *= generator.random(shape) < settings.sparse / shape[0]
+    return values
+
+
+@filler("positive_unitball", _dense)
+def positive_unitball(_settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
+    """U(0, 1), each slice along the first axis divided by its sum."""
+    values = generator.random(shape, np.float32)
+    values /= values.sum(axis=tuple(range(1, len(shape))), keepdims=True)
+    return values
+
+
+@filler("xavier", _dense)
+def xavier(settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
+    """U(−a, a), a = √(3 / fan).  Glorot and Bengio, 2010."""
+    bound = math.sqrt(3 / fan(settings, shape))
+    return _uniform(-bound, bound, shape, generator)
+
+
+@filler("msra", _dense)
+def msra(settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
+    """N(0, 2 / fan).  He, Zhang, Ren and Sun, 2015."""
+    return _normal(0, math.sqrt(2 / fan(settings, shape)), shape, generator)
+
+
+@filler("bilinear", _dense, _square_planes)
+def bilinear(_settings: Any, shape: Shape, _generator: np.random.Generator) -> NDArray[np.float32]:
+    """The same tent in every plane: what a Deconvolution needs to enlarge images by bilinear interpolation.
+
+    With f = ⌈k/2⌉ and c = (k − 1) / 2f the tap i of a side is 1 − |i/f − c|.
+    """
+    side = shape[-1]
+    factor = math.ceil(side / 2)
+    tent = 1 - np.abs(np.arange(side) / factor - (side - 1) / (2 * factor))
+    return np.ascontiguousarray(np.broadcast_to(np.outer(tent, tent), shape), np.float32)

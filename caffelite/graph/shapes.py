@@ -1,0 +1,66 @@
+"""Shapes of every blob and weight, before a single tensor is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ..errors import CaffeliteError, DataError, Fault
+from .model import Graph, Node, Shape, Value, Weight
+
+
+def _declare(node: Node, bottoms: list[Shape]) -> list[Shape]:
+    node.layer.setup(bottoms)
+    node.layer.raise_faults()
+    tops = [tuple(shape) for shape in node.layer.shapes(bottoms)]
+    node.layer.raise_faults()
+    return tops
+
+
+def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple[Graph, list[Fault]]:
+    """Set every layer up and note the shapes it gives.
+
+    Args:
+        graph: wired.
+        given: shapes of tops whose data source is not at hand.
+        missing_data: treat a data source that cannot be read as a warning and its shapes as unknown; what follows from
+            unknown shapes is unknown too and not checked.
+
+    Returns:
+        The graph with shapes and weights, and the faults of all layers.
+    """
+    values: list[Value] = list(graph.values)
+    weights: list[Weight] = []
+    nodes, faults, warnings = [], [], []
+    for node in graph.nodes:
+        bottoms = [values[index].shape if index >= 0 else None for index in node.reads]
+        known = [shape for shape in bottoms if shape is not None]
+        tops: list[Shape | None] = [None] * len(node.tops)
+        if node.layer is not None and len(known) == len(bottoms):
+            try:
+                tops = list(_declare(node, known))
+            except DataError as error:
+                if missing_data:
+                    warnings += [replace(fault, severity="warning") for fault in error.faults]
+                else:
+                    faults += error.faults
+            except CaffeliteError as error:
+                faults += error.faults
+        for index, blob, shape in zip(node.writes, node.tops, tops, strict=True):
+            values[index] = Value(blob, shape if shape is not None or node.reads else given.get(blob))
+        first = len(weights)
+        if node.layer is not None:
+            weights += [
+                Weight(node.index, slot, spec.shape, spec.filler) for slot, spec in enumerate(node.layer.weights)
+            ]
+        nodes.append(replace(node, weights=tuple(range(first, len(weights)))))
+    return (
+        replace(
+            graph,
+            nodes=tuple(nodes),
+            values=tuple(values),
+            weights=tuple(weights),
+            warnings=(*graph.warnings, *warnings),
+        ),
+        faults,
+    )

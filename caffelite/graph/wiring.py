@@ -1,0 +1,115 @@
+"""From a list of layers to nodes and values: who reads which version of which blob.
+
+Source: `Net::AppendTop`, `Net::AppendBottom`, `src/caffe/net.cpp`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..errors import CaffeliteError, Fault, Places
+from .model import Factory, Graph, Node, Value
+
+
+def _sub(places: Places, index: int) -> Places:
+    prefix = f"layer[{index}]"
+    return lambda field: places(f"{prefix}.{field}" if field else prefix)
+
+
+def _arity_faults(node: Node) -> list[Fault]:
+    layer, faults = node.layer, []
+    for kind, names, arity in (("bottom", node.bottoms, layer.bottoms), ("top", node.tops, layer.tops)):
+        if kind == "top" and layer.loss and not names:
+            continue  # a loss may leave its top out
+        if len(names) not in arity:
+            noun = kind if str(arity) == "1" else f"{kind}s"
+            faults.append(node.fault(f"takes {arity} {noun}, got {len(names)}", f"{kind}[0]" if names else ""))
+    if layer.same_count and len(node.bottoms) != len(node.tops):
+        faults.append(node.fault(f"takes as many tops as bottoms, got {len(node.bottoms)} and {len(node.tops)}"))
+    wanted = len(node.param.propagate_down)
+    if wanted and wanted != len(node.bottoms):
+        faults.append(
+            node.fault(f"propagate_down stands {wanted} times for {len(node.bottoms)} bottoms", "propagate_down[0]")
+        )
+    return faults
+
+
+def _loss_weights(node: Node) -> tuple[tuple[float, ...], list[Fault]]:
+    given, count = list(node.param.loss_weight), max(len(node.tops), 1 if node.layer.loss else 0)
+    if given and len(given) != count:
+        fault = node.fault(
+            f"loss_weight stands {len(given)} times for {count} tops",
+            "loss_weight[0]",
+            "give loss_weight once per top, in their order, or leave it out",
+        )
+        return (0.0,) * count, [fault]
+    if not given and node.layer.loss:
+        given = [1.0]
+    return tuple([*given, *[0.0] * count][:count]), []
+
+
+class _Wires:
+    """The values made so far while walking down the net."""
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self.current: dict[str, int] = {}
+        self.makers: dict[str, Node] = {}
+        self.unread: set[str] = set()
+
+    def write(self, node: Node, position: int) -> tuple[int, list[Fault]]:
+        blob, faults = node.tops[position], []
+        in_place = position < len(node.bottoms) and node.bottoms[position] == blob
+        if blob in self.current and not in_place:
+            first = self.makers[blob]
+            faults.append(
+                node.fault(
+                    f'top "{blob}" is already made by layer "{first.name}" ({first.type})',
+                    f"top[{position}]",
+                    "give this top another name"
+                    + (f', or make it in place with bottom: "{blob}"' if len(node.tops) == 1 else ""),
+                )
+            )
+        self.values.append(Value(blob))
+        self.current[blob] = len(self.values) - 1
+        self.makers[blob] = node
+        self.unread.add(blob)
+        return len(self.values) - 1, faults
+
+
+def wire(net: Any, origins: list[int], factory: Factory, places: Places) -> tuple[Graph, list[Fault]]:
+    """Nodes with their layers made, reading and writing values; shapes and weights are still unknown.
+
+    A layer of an unknown type leaves a node without a layer, so that everything else can still be checked.
+    """
+    wires, nodes, faults, inputs = _Wires(), [], [], []
+    for index, param in enumerate(net.layer):
+        where = _sub(places, origins[index])
+        if not param.HasField("phase"):
+            param.phase = net.state.phase
+        node = Node(index, param, tuple(param.bottom), tuple(param.top), (), (), where)
+        try:
+            node = replace(node, layer=factory(param, param.phase, where))
+        except CaffeliteError as error:
+            faults.extend(error.faults)
+        reads = tuple(wires.current.get(blob, -1) for blob in node.bottoms)
+        wires.unread.difference_update(node.bottoms)
+        if node.layer is not None:
+            problems = _arity_faults(node)
+            if node.layer.loss and not node.tops:
+                node = replace(node, tops=(f"(automatic {node.name or index})",))
+            weights, more = _loss_weights(node) if not problems else ((0.0,) * len(node.tops), [])
+            faults += problems + more
+            node = replace(node, loss_weights=weights, layer=None if problems else node.layer)
+        writes = []
+        for position in range(len(node.tops)):
+            value, problems = wires.write(node, position)
+            writes.append(value)
+            faults += problems
+        if node.type == "Input":
+            inputs.extend(node.tops)
+        nodes.append(replace(node, reads=reads, writes=tuple(writes)))
+    outputs = tuple(sorted(wires.unread))
+    graph = Graph(net, tuple(nodes), tuple(wires.values), (), wires.current, tuple(inputs), outputs)
+    return graph, faults

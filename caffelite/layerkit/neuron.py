@@ -1,0 +1,25 @@
+"""Layers that map every element on its own: one bottom, one top of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .base import Layer, Shape
+
+
+def refuse_in_place(layer: Layer) -> None:
+    """Note a fault for a layer one of whose tops is also its bottom (the original refuses that for some types)."""
+    shared = set(layer.param.bottom) & set(layer.param.top)
+    layer.expect(
+        not shared,
+        f'cannot work in place: its top may not be its bottom "{min(shared, default="")}"',
+        "top",
+        help="give the top a name of its own",
+    )
+
+
+class Neuron(Layer):
+    """Base of element-wise types (`src/caffe/layers/neuron_layer.cpp`): the top has the shape of the bottom."""
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        return [bottoms[0]]

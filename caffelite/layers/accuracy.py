@@ -1,0 +1,57 @@
+"""Accuracy: the share of predictions that are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..layerkit import Layer, Run, Shape, between, exactly, layer
+from ..layerkit.base import torch
+from ..layerkit.losses import class_labels, ignored, split_at
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@layer("Accuracy")
+class Accuracy(Layer):
+    """Share of predictions whose true class is among the `top_k` highest scores (0-d, without a gradient).
+
+    Bottoms: scores with the classes on `axis` (1 unless set), and one label per prediction.  A score that ties with
+    the true class's counts as better.  Labels equal to `ignore_label` are left out; with nothing left the result is 0.
+    A second top holds the accuracy of each class, 0 for a class that does not occur.
+
+    Source: `src/caffe/layers/accuracy_layer.cpp`.
+    """
+
+    bottoms, tops = exactly(2), between(1, 2)
+    ungraded = frozenset({0, 1})
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        settings = self.settings("accuracy_param")
+        self.top_k, self.ignore = int(settings.top_k), ignored(settings)
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        scores, labels = bottoms
+        self.index = self.axis(self.settings("accuracy_param").axis, len(scores), "accuracy_param.axis")
+        split_at(self, scores, labels, self.index)
+        self.classes = scores[self.index]
+        self.require(
+            self.top_k <= self.classes, "accuracy_param.top_k", f"must not exceed the number of classes, {self.classes}"
+        )
+        self.label_shape = scores[: self.index] + scores[self.index + 1 :]
+        return [(), (self.classes,)][: len(self.param.top)]
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        scores = bottoms[0].detach()
+        labels = class_labels(self, bottoms[1], self.label_shape, self.classes, self.ignore)
+        true = scores.gather(self.index, labels.indices.unsqueeze(self.index))
+        right = ((scores >= true).sum(self.index) <= self.top_k).to(torch.float32)
+        counted = torch.ones_like(right) if labels.weights is None else labels.weights
+        right = right * counted
+        accuracy = right.sum() / counted.sum().clamp(min=1)
+        if len(self.param.top) == 1:
+            return (accuracy,)
+        index, none = labels.indices.reshape(-1), torch.zeros(self.classes, device=right.device)
+        hits = none.scatter_add(0, index, right.reshape(-1))
+        return accuracy, hits / none.scatter_add(0, index, counted.reshape(-1)).clamp(min=1)

@@ -1,0 +1,37 @@
+"""Dropout: leave elements out at random while training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..layerkit import Run, Shape, layer
+from ..layerkit.base import torch
+from ..layerkit.neuron import Neuron
+from ..proto import TRAIN
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@layer("Dropout")
+class Dropout(Neuron):
+    """TRAIN: each element is 0 with probability dropout_ratio, else multiplied by 1/(1 − dropout_ratio).  TEST: y = x.
+
+    The draw depends on (seed, layer, position) and the shape, not on the memory format.
+
+    Source: `src/caffe/layers/dropout_layer.cpp`; Srivastava et al., "Dropout", JMLR 15, 2014.
+    """
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        ratio = float(self.settings("dropout_param").dropout_ratio)
+        if self.require(0 <= ratio < 1, "dropout_param.dropout_ratio", "must be at least 0 and below 1"):
+            self.keep = 1 - ratio
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        x = bottoms[0]
+        if self.phase != TRAIN:
+            return (x,)
+        mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        mask.uniform_(generator=run.generator(self.name)).lt_(self.keep).mul_(1 / self.keep)
+        return (x * mask,)

@@ -1,0 +1,40 @@
+"""EuclideanLoss: the loss of regression."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .. import ops
+from ..layerkit import Run, Shape, layer
+from ..layerkit.losses import LossLayer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@layer("EuclideanLoss")
+class EuclideanLoss(LossLayer):
+    """Σ (a − b)² / 2N over N samples, 0-d; both bottoms get a gradient.
+
+    The bottoms need the same first axis and the same number of elements behind it, in any shape.
+
+    Source: `src/caffe/layers/euclidean_loss_layer.cpp`.
+    """
+
+    ungraded = frozenset()
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        a, b = bottoms
+        tops = self.top_shapes(bottoms)
+        self.expect(
+            math.prod(a[1:]) == math.prod(b[1:]),
+            f"its bottoms must have as many elements per sample, got {math.prod(a[1:])} (shape {a}) and "
+            f"{math.prod(b[1:])} (shape {b})",
+            "bottom",
+        )
+        return tops
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        return (ops.losses.euclidean_loss(bottoms[0], bottoms[1]),)

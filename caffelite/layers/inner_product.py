@@ -1,0 +1,55 @@
+"""InnerProduct: the fully connected layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..layerkit.base import Layer, Shape, layer, torch
+from ..layerkit.weights import filled
+
+if TYPE_CHECKING:
+    from ..layerkit import Run
+
+
+@layer("InnerProduct")
+class InnerProduct(Layer):
+    """y = W·x + b, x being everything from `axis` on, flattened in the blob's own order.
+
+    …×K axes → …×num_output, … being the axes before `axis`.  Weights: num_output×K (`transpose`: K×num_output), and
+    num_output for the bias.
+
+    Source: src/caffe/layers/inner_product_layer.cpp.
+    """
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        settings = self.settings("inner_product_param")
+        self.first = self.axis(settings.axis, len(bottoms[0]), "inner_product_param.axis")
+        self.outputs, self.transpose = settings.num_output, settings.transpose
+        self.inputs = math.prod(bottoms[0][self.first :])
+        self.require(self.outputs > 0, "inner_product_param.num_output", "must be positive")
+        self.raise_faults()
+        shape = (self.inputs, self.outputs) if self.transpose else (self.outputs, self.inputs)
+        self.weights = [filled(self, shape, "inner_product_param.weight_filler")]
+        if settings.bias_term:
+            self.weights.append(filled(self, (self.outputs,), "inner_product_param.bias_filler"))
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        shape = bottoms[0]
+        inputs = math.prod(shape[self.first :])
+        self.expect(
+            inputs == self.inputs and len(shape) > self.first,
+            f"the weights are for {self.inputs} inputs, {shape} from axis {self.first} on has {inputs}",
+        )
+        return [(*shape[: self.first], self.outputs)]
+
+    def forward(
+        self, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
+    ) -> Sequence[torch.Tensor]:
+        weight, bias = weights[0], weights[1] if len(weights) > 1 else None
+        x = bottoms[0].flatten(self.first)
+        return (torch.nn.functional.linear(x, weight.t() if self.transpose else weight, bias),)
+
+    def multiply_adds(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        return math.prod(tops[0]) * self.inputs

@@ -1,0 +1,29 @@
+"""ReLU: the rectified linear unit, also with a leak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..layerkit import Run, Shape, layer
+from ..layerkit.base import torch
+from ..layerkit.neuron import Neuron
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@layer("ReLU")
+class ReLU(Neuron):
+    """y = max(x, 0) + negative_slope·min(x, 0); the gradient at 0 is negative_slope.
+
+    `relu_param { engine }` has no effect.  Source: `src/caffe/layers/relu_layer.cpp`.
+    """
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        self.slope = float(self.settings("relu_param").negative_slope)
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        if self.slope:
+            return (torch.nn.functional.leaky_relu(bottoms[0], self.slope),)
+        return (bottoms[0].relu(),)

@@ -1,0 +1,23 @@
+"""TanH: the hyperbolic tangent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..layerkit import Run, layer
+from ..layerkit.neuron import Neuron
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@layer("TanH")
+class TanH(Neuron):
+    """y = tanh(x), element by element.  `tanh_param { engine }` has no effect.
+
+    Source: `src/caffe/layers/tanh_layer.cpp`.
+    """
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        return (bottoms[0].tanh(),)

@@ -1,0 +1,109 @@
+"""An array with two faces: the net's tensor, and the NumPy array people hold.
+
+The original kept host and device memory in step by noting where the newest copy is (`SyncedMemory`,
+`src/caffe/syncedmem.cpp`).  Here the tensor may lie on a GPU or in channels_last order while `array()` is always a
+C-contiguous NumPy array.  An array that was handed out can be written at any time, through any view of it, so as long
+as somebody holds it the net reads it before computing and refreshes it after.  Nobody holding one costs nothing.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+
+class Mirror:
+    """One float32 array of a net.
+
+    Args:
+        shape: its shape; () is a scalar.
+        tensor: its values, where there are any (zeros are made when first needed otherwise).
+        fixed: the tensor's memory is used by others too (a parameter), so writes go into it instead of replacing it.
+    """
+
+    __slots__ = ("_array", "_host", "_lent", "device", "fixed", "shape", "value")
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        tensor: torch.Tensor | None = None,
+        *,
+        device: torch.device | None = None,
+        fixed: bool = False,
+    ) -> None:
+        self.shape = tuple(shape)
+        self.value = tensor
+        self.device = device or (tensor.device if tensor is not None else torch.device("cpu"))
+        self.fixed = fixed
+        self._host: torch.Tensor | None = None
+        self._array: weakref.ref[np.ndarray] | None = None
+        self._lent = False
+
+    @property
+    def lent(self) -> bool:
+        """Whether an array was handed out that may have been written since the last `tensor()`."""
+        return self._lent
+
+    def _aliased(self) -> bool:
+        return self._host is not None and self.value is not None and self._host.data_ptr() == self.value.data_ptr()
+
+    def tensor(self) -> torch.Tensor:
+        """The values as the net uses them, with everything written into a lent array taken in."""
+        if self.value is None:
+            self.value = torch.zeros(self.shape, device=self.device)
+        if self._lent:
+            if self._host is not None and not self._aliased():
+                if self.fixed:
+                    self.value.data.copy_(self._host)
+                else:
+                    fresh = torch.empty_like(self.value, requires_grad=False)
+                    self.value = fresh.copy_(self._host)
+            if self._array is None or self._array() is None:
+                self._lent = False
+                self._host = self._array = None
+        return self.value
+
+    def set(self, tensor: torch.Tensor | None) -> None:
+        """New values (None: zeros); an array somebody holds shows them at once."""
+        held = self._array() if self._array is not None else None
+        if held is None or self._host is None:
+            self._host = self._array = None
+            self._lent = False
+        elif tensor is None:
+            self._host.zero_()
+        elif tensor.data_ptr() != self._host.data_ptr():
+            self._host.copy_(tensor.detach())
+        self.value = tensor
+
+    def refresh(self) -> None:
+        """The tensor was changed in place (an update): show it in an array somebody holds."""
+        if self._host is not None:
+            self.set(self.value)
+
+    def array(self) -> np.ndarray:
+        """The values as a C-contiguous float32 NumPy array of the declared shape; writing to it writes the net."""
+        held = self._array() if self._array is not None else None
+        if held is not None:
+            self._lent = True
+            return held
+        value = self.tensor().detach()
+        self._host = value if value.device.type == "cpu" and value.is_contiguous() else value.cpu().contiguous()
+        array = self._host.numpy()
+        self._array = weakref.ref(array)
+        self._lent = True
+        return array
+
+    def reshape(self, shape: Sequence[int]) -> None:
+        """Another shape; the values are lost unless the number of elements stays the same."""
+        shape = tuple(shape)
+        if shape == self.shape:
+            return
+        old = self.tensor() if self.value is not None or self._lent else None
+        self._host = self._array = None
+        self._lent = False
+        same = old is not None and old.numel() == int(np.prod(shape, dtype=np.int64))
+        self.value = old.reshape(shape) if same and old is not None else None
+        self.shape = shape

@@ -1,0 +1,80 @@
+"""A graph made executable: one step per layer, with everything that does not change looked up beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..graph import Graph, Node
+from .blob import SharedView
+
+if TYPE_CHECKING:
+    from .net import Net
+
+
+@dataclass(slots=True)
+class Step:
+    """One layer's turn.
+
+    Attributes:
+        reads, writes: slots of the value table; a Split shares the slot it reads.
+        weights: the layer's weight tensors; where one is a reshaped view, they are looked up anew each pass.
+        stop: positions of bottoms whose gradient ends here although they carry one.
+        silent: nothing behind this layer wants its gradient.
+        frees: slots nobody reads after this step.
+    """
+
+    node: Node
+    layer: Any
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    weights: Sequence[torch.Tensor] = ()
+    reshaping: bool = False
+    stop: tuple[int, ...] = ()
+    silent: bool = False
+    frees: list[int] = field(default_factory=list)
+
+
+def slots(graph: Graph) -> list[int]:
+    """For each value the slot that holds it: tops of a Split are their bottom."""
+    slot = list(range(len(graph.values)))
+    for node in graph.nodes:
+        if node.layer.sharing_bottoms:
+            for value in node.writes:
+                slot[value] = slot[node.reads[0]]
+    return slot
+
+
+def compile_steps(net: Net, kept: set[int]) -> list[Step]:
+    """The steps of the fast plan; `kept` are values that must survive the pass (losses, outputs)."""
+    graph = net.graph
+    slot = slots(graph)
+    carries = [False] * len(graph.values)
+    steps, last = [], dict[int, int]()
+    for node in graph.nodes:
+        if node.layer.sharing_bottoms or node.type == "Input":
+            for value in node.writes:
+                carries[value] = bool(node.reads) and carries[node.reads[0]]
+            continue
+        reads = tuple(slot[value] for value in node.reads)
+        stop = tuple(
+            position
+            for position, value in enumerate(node.reads)
+            if carries[value] and not node.bottom_needs[position] and node.needs_backward
+        )
+        for value in node.writes:
+            carries[value] = node.needs_backward
+        writes, weights = tuple(slot[value] for value in node.writes), net.weights_of(node.index)
+        reshaping = any(isinstance(blob, SharedView) for blob in net.rows[node.index])
+        step = Step(node, node.layer, reads, writes, weights, reshaping, stop, not node.needs_backward)
+        for index in (*reads, *step.writes):
+            last[index] = len(steps)
+        steps.append(step)
+    lasting = {slot[value] for value in kept}
+    for index, number in last.items():
+        if index not in lasting:
+            steps[number].frees.append(index)
+    return steps

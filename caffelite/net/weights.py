@@ -1,0 +1,111 @@
+"""Putting trained weights into a net, and telling what went where.
+
+Source: `Net::CopyTrainedLayersFrom`, `src/caffe/net.cpp`: layers are matched by name, blobs by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..errors import Fault, SnapshotError
+from .blob import Parameter, SharedView
+
+Row = Parameter | SharedView
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One row of the report: a layer of the net or of the file, what happened to it, and why."""
+
+    layer: str
+    status: Literal["loaded", "not in the file", "not in the net"]
+    detail: str = ""
+
+
+def same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether stored weights fit: equal shapes, or a legacy num × channels × height × width with leading ones.
+
+    Old files pad every shape to four axes with ones in front (`Blob::ShapeEquals`).
+    """
+    if stored == wanted:
+        return True
+    return len(stored) == 4 and len(wanted) <= 4 and stored == (1,) * (4 - len(wanted)) + wanted
+
+
+def _padded(
+    layer: str, stored: Sequence[np.ndarray | None], wanted: Sequence[Row]
+) -> tuple[np.ndarray | None, ...]:
+    """The stored arrays, with None where HDF5 left a shared weight to the layer that owns it."""
+    arrays = list(stored)
+    while len(arrays) < len(wanted) and not _owns(layer, len(arrays), wanted):
+        arrays.append(None)
+    return tuple(arrays)
+
+
+def _owns(layer: str, slot: int, row: Sequence[Row]) -> bool:
+    owner = row[slot].owner
+    return (owner.layer, owner.slot) == (layer, slot)
+
+
+def _check(layer: str, stored: Sequence[np.ndarray | None], wanted: Sequence[Row], file: str) -> list[Fault]:
+    anew = "rename the layer in the prototxt to train it anew"
+    if len(stored) != len(wanted):
+        return [Fault(f"{file} holds {len(stored)} blobs for this layer, the net has {len(wanted)}", None, anew, layer)]
+    faults = []
+    for slot, (array, blob) in enumerate(zip(stored, wanted, strict=True)):
+        if array is None and _owns(layer, slot, wanted):
+            faults.append(Fault(f"{file} holds no blob {slot} for this layer", None, anew, layer))
+        elif array is not None and not same_shape(tuple(array.shape), tuple(blob.shape)):
+            text = f"blob {slot} has shape {tuple(array.shape)} in {file}, and {tuple(blob.shape)} in the net"
+            faults.append(Fault(text, None, f"change the layer's parameters back, or {anew}", layer))
+    return faults
+
+
+def _size(array: np.ndarray | None) -> str:
+    return "shared" if array is None else "x".join(map(str, array.shape)) or "scalar"
+
+
+def load(
+    params: Mapping[str, Sequence[Row]],
+    stored: Sequence[tuple[str, Sequence[np.ndarray | None]]],
+    file: str,
+) -> list[Loaded]:
+    """Copy stored arrays into the parameters of the layers of the same name.
+
+    Args:
+        params: the net's blobs by layer, with a row (maybe empty) for every layer.
+        stored: the file's layers in order: name, arrays (None where an array is left to the layer that owns it).
+        file: what to call the file in messages.
+
+    Raises:
+        SnapshotError: a layer of the same name has blobs of another number or shape.  Nothing is changed then.
+    """
+    faults: list[Fault] = []
+    stored = [(name, _padded(name, arrays, params[name]) if name in params else arrays) for name, arrays in stored]
+    for name, arrays in stored:
+        if name in params:
+            faults += _check(name, arrays, params[name], file)
+    if faults:
+        raise SnapshotError(faults)
+    report, seen = [], set()
+    for name, arrays in stored:
+        if name not in params:
+            if arrays:
+                report.append(Loaded(name, "not in the net", "ignored"))
+            continue
+        seen.add(name)
+        for array, blob in zip(arrays, params[name], strict=True):
+            if array is not None:
+                blob.owner.load(array)
+        if arrays:
+            report.append(Loaded(name, "loaded", ", ".join(_size(array) for array in arrays)))
+    report += [
+        Loaded(name, "not in the file", "keeps its initial values")
+        for name, blobs in params.items()
+        if blobs and name not in seen
+    ]
+    return report

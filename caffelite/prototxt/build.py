@@ -1,0 +1,169 @@
+"""A syntax tree to a protobuf message, reporting everything that does not fit the schema."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from .hints import Level, root_label, unknown_field
+from .tree import Block, Document, Field, ListValue, Scalar, Value
+from .values import BadValue, Reader, kind, reader
+from .where import Findings, TreePlaces
+
+M = TypeVar("M", bound=Message)
+
+
+class _Known(NamedTuple):
+    descriptor: FieldDescriptor
+    repeated: bool
+    read: Reader | None
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Whether the field is a list.  protobuf 5 says it with `label`, which protobuf 7 no longer has."""
+    if hasattr(field, "is_repeated"):
+        return bool(field.is_repeated)
+    return bool(field.label == FieldDescriptor.LABEL_REPEATED)
+
+
+@cache
+def _schema(descriptor: Descriptor) -> dict[str, _Known]:
+    return {field.name: _Known(field, is_repeated(field), reader(field)) for field in descriptor.fields}
+
+
+def build(document: Document, message_type: type[M], findings: Findings, *, partial: bool = False) -> M:
+    """The message a document describes.  What does not fit goes to `findings` and is left out of the message.
+
+    `partial` messages may lack required fields.
+    """
+    message = message_type()
+    _Builder(document, findings).run(message)
+    if not partial and not message.IsInitialized():
+        _report_missing(document, message, findings)
+    return message
+
+
+def _report_missing(document: Document, message: Message, findings: Findings) -> None:
+    places = TreePlaces(document)
+    for path in message.FindInitializationErrors():
+        block, _, name = path.rpartition(".")
+        offset, fields = places.find(block)
+        if all(field.name.text != name for field in fields or []):
+            owner = block.rpartition(".")[2] or root_label(message.DESCRIPTOR)
+            findings.add(offset, f"{owner} lacks {name}, which has no default", f"add {name}: and a value")
+
+
+class _Builder:
+    def __init__(self, document: Document, findings: Findings) -> None:
+        self.document = document
+        self.findings = findings
+        self.levels: list[Level] = []
+
+    def run(self, message: Message) -> None:
+        self._fill(message, self.document.fields, root_label(message.DESCRIPTOR))
+
+    def _fill(self, message: Message, fields: list[Field], label: str) -> None:
+        descriptor = message.DESCRIPTOR
+        self.levels.append(Level(label, descriptor, fields))
+        schema = _schema(descriptor)
+        seen: dict[str, tuple[Field, Any]] = {}
+        for field in fields:
+            name = field.name.text
+            known = schema.get(name)
+            if known is None:
+                self._unknown(field)
+            elif field.value is not None:
+                self._set(message, field, known, seen)
+        self.levels.pop()
+
+    def _unknown(self, field: Field) -> None:
+        name = field.name.text
+        hint = unknown_field(name, self.levels)
+        self.findings.add(field.name.start, f'unknown field "{name}" in {self.levels[-1].label}', hint.help)
+        if hint.meant is not None and hint.meant.message_type is not None and isinstance(field.value, Block):
+            # What is inside is checked as the block that was meant, so that its faults are told in the same run.
+            self._fill(GetMessageClass(hint.meant.message_type)(), field.value.fields, hint.meant.name)
+
+    def _set(self, message: Message, field: Field, known: _Known, seen: dict[str, tuple[Field, Any]]) -> None:
+        if isinstance(field.value, ListValue) and not self._list_fits(field, field.value, known):
+            return
+        if not known.repeated:
+            self._set_once(message, field, known, seen)
+            return
+        target = getattr(message, known.descriptor.name)
+        for item in field.items():
+            if self._fits_shape(item, known):
+                if known.read is None:
+                    self._fill(target.add(), item.fields, known.descriptor.name)  # type: ignore[union-attr]
+                else:
+                    value = self._read(item, known)  # type: ignore[arg-type]
+                    if value is not None:
+                        target.append(value)
+
+    def _set_once(self, message: Message, field: Field, known: _Known, seen: dict[str, tuple[Field, Any]]) -> None:
+        name = known.descriptor.name
+        first = seen.get(name)
+        if not self._fits_shape(field.value, known):
+            return
+        if known.read is None:
+            value = getattr(message, name) if first is None else type(getattr(message, name))()
+            value.SetInParent()
+            self._fill(value, field.value.fields, name)  # type: ignore[union-attr]
+        else:
+            value = self._read(field.value, known)  # type: ignore[arg-type]
+            if value is not None and first is None:
+                setattr(message, name, value)
+        if first is not None and value is not None:
+            self._twice(field, *first, value)
+        elif value is not None:
+            seen[name] = field, value
+
+    def _read(self, item: Scalar, known: _Known) -> Any:
+        """The value of a scalar, or None where it does not fit and has been reported."""
+
+        def warn(message: str, help: str | None = None) -> None:
+            self.findings.warn(item.start, message, help)
+
+        try:
+            return known.read(item, known.descriptor, warn)  # type: ignore[misc]
+        except BadValue as bad:
+            self.findings.add(item.start, bad.message, bad.help)
+            return None
+
+    def _fits_shape(self, item: Value | None, known: _Known) -> bool:
+        """Whether a block stands where a block belongs and a value where a value belongs."""
+        name = known.descriptor.name
+        if known.read is None and isinstance(item, Scalar):
+            self.findings.add(item.start, f"{name} takes a block, got {item.text}", f"write {name} {{ … }}")
+            return False
+        if known.read is not None and isinstance(item, Block):
+            self.findings.add(item.start, f"{name} takes {kind(known.descriptor)}, got a block", f"write {name}: value")
+            return False
+        return True
+
+    def _list_fits(self, field: Field, value: ListValue, known: _Known) -> bool:
+        name = known.descriptor.name
+        if not known.repeated:
+            one = value.items[0].text if len(value.items) == 1 and isinstance(value.items[0], Scalar) else None
+            help = f"write {name}: {one}" if one else None
+            self.findings.add(value.start, f"{name} takes one value, got a list of {len(value.items)}", help)
+            return False
+        if field.colon is None and known.read is not None:
+            self.findings.add(field.name.start, f'missing ":" after {name}', f"write {name}: [ … ]")
+        return True
+
+    def _twice(self, field: Field, first: Field, before: Any, now: Any) -> None:
+        name, line = field.name.text, self.document.line(first.name.start)
+        same = before == now or (before != before and now != now)
+        if isinstance(now, Message):
+            same, shown = now == before, "with the same content" if now == before else "with different contents"
+            message, help = f"{name} is given twice, {shown} (first in line {line})", f"put it all into one {name}"
+        else:
+            assert isinstance(field.value, Scalar) and isinstance(first.value, Scalar)
+            values = f"{first.value.text} in line {line} and {field.value.text} here"
+            message, help = f"{name} is given twice: {values}", "keep the one you mean"
+        self.findings.add(field.name.start, message, help, "warning" if same else "error")

@@ -1,0 +1,102 @@
+"""What to say about a field that the schema does not know where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from ..errors import Fault, nearest
+from .tree import Document, Field, Scalar
+
+_ROOTS = {"NetParameter": "a net", "SolverParameter": "a solver"}
+
+
+class Level(NamedTuple):
+    """A message on the way from the top of the file to where we stand: its name for people, type and contents."""
+
+    label: str
+    descriptor: Descriptor
+    fields: list[Field]
+
+
+def root_label(descriptor: Descriptor) -> str:
+    """What the message at the top of a file is called."""
+    return _ROOTS.get(descriptor.name, str(descriptor.name))
+
+
+class Hint(NamedTuple):
+    """What to say about an unknown field, and the field that was probably meant."""
+
+    help: str | None
+    meant: FieldDescriptor | None = None
+
+
+def unknown_field(name: str, levels: list[Level]) -> Hint:
+    """The hint for an unknown field in the innermost of `levels`: the level or block it belongs in, or its spelling."""
+    here, around = levels[-1], levels[-2::-1]
+    inside = _blocks_with(name, here)
+    if inside:
+        return Hint(f"it belongs in {_either(inside)}")
+    for level in around:
+        if name in level.descriptor.fields_by_name:
+            help = f'it belongs in {level.label}: is a "}}" missing above?'
+            return Hint(help, level.descriptor.fields_by_name[name])
+    beside = _blocks_with(name, around[0]) if around else []
+    if beside:
+        return Hint(f"it belongs in {_either(beside)}")
+    return _near(name, here)
+
+
+def _near(name: str, here: Level) -> Hint:
+    near = nearest(name, here.descriptor.fields_by_name)
+    if near:
+        return Hint(f"did you mean {near}?", here.descriptor.fields_by_name[near])
+    blocks = [field.message_type for field in here.descriptor.fields if field.message_type is not None]
+    near = nearest(name, sorted({field.name for block in blocks for field in block.fields}))
+    return Hint(f"did you mean {near}, in {_either(_blocks_with(near, here))}?" if near else None)
+
+
+def _blocks_with(name: str, level: Level) -> list[str]:
+    """The blocks of a message that hold a field of that name; only the one that its `type` asks for, if it is there."""
+    owners = [
+        field.name
+        for field in level.descriptor.fields
+        if field.message_type is not None and name in field.message_type.fields_by_name
+    ]
+    kind = _type_of(level.fields)
+    matching = [owner for owner in owners if owner.removesuffix("_param").replace("_", "") == kind]
+    return matching or owners
+
+
+def _type_of(fields: list[Field]) -> str | None:
+    for field in fields:
+        if field.name.text == "type" and isinstance(field.value, Scalar):
+            return field.value.text.strip("\"'").replace("_", "").lower()
+    return None
+
+
+def _either(names: list[str]) -> str:
+    shown = names if len(names) <= 4 else [*names[:3], "another block"]
+    return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def other_kind(document: Document, descriptor: Descriptor, others: Iterable[Descriptor]) -> Fault | None:
+    """The fault of giving a net where a solver is wanted, or the other way round; None if it is neither."""
+    names = {field.name.text for field in document.fields}
+    strange = names - set(descriptor.fields_by_name)
+    if 2 * len(strange) <= len(names):
+        return None
+    for other in others:
+        if other is not descriptor and names <= set(other.fields_by_name):
+            first = next(field for field in document.fields if field.name.text in strange)
+            message = f"this describes {root_label(other)}, and {root_label(descriptor)} was expected"
+            return Fault(message, document.place(first.name.start), _KIND_HELP.get(descriptor.name))
+    return None
+
+
+_KIND_HELP = {
+    "SolverParameter": 'a solver names its net: net: "train_test.prototxt"',
+    "NetParameter": "a net is made of layer { … } blocks; a solver file names it in net",
+}

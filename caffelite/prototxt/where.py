@@ -1,0 +1,78 @@
+"""From field paths to places, and the list that collects what is found on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..errors import Fault, Place, Places, Severity
+from .tree import Block, Document, Field
+
+_STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
+
+
+class Findings:
+    """Faults and warnings of one document, whatever order they are found in."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._found: list[tuple[int, Fault]] = []
+
+    def add(self, offset: int, message: str, help: str | None = None, severity: Severity = "error") -> None:
+        """Enter something wrong at a character of the document."""
+        self._found.append((offset, Fault(message, self.document.place(offset), help, severity=severity)))
+
+    def warn(self, offset: int, message: str, help: str | None = None) -> None:
+        """Enter something irregular that is understood all the same."""
+        self.add(offset, message, help, "warning")
+
+    def in_order(self) -> list[Fault]:
+        """Everything, in the order of the text."""
+        return [fault for _, fault in sorted(self._found, key=lambda entry: entry[0])]
+
+
+class TreePlaces:
+    """The :data:`~caffelite.errors.Places` of a message that was read from a document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._indexes: dict[int, dict[str, list[tuple[int, Block | None]]]] = {}
+
+    def __call__(self, path: str) -> Place | None:
+        """The place of the field; of the nearest one around it that is in the text; of the start for ""."""
+        offset, _ = self.find(path)
+        return self.document.place(offset)
+
+    def find(self, path: str) -> tuple[int, list[Field] | None]:
+        """The offset of the nearest field and, where the path leads to a block, what that block holds."""
+        offset: int = 0
+        fields: list[Field] | None = self.document.fields
+        for name, index in _STEP.findall(path):
+            found = self._index(fields).get(name, []) if fields is not None else []
+            position = int(index or 0)
+            if position >= len(found):
+                return offset, None
+            offset, block = found[position]
+            fields = block.fields if block is not None else None
+        return offset, fields
+
+    def _index(self, fields: list[Field]) -> dict[str, list[tuple[int, Block | None]]]:
+        index = self._indexes.get(id(fields))
+        if index is None:
+            index = self._indexes[id(fields)] = {}
+            for name, offset, block in _values(fields):
+                index.setdefault(name, []).append((offset, block))
+        return index
+
+
+def _values(fields: list[Field]) -> Iterator[tuple[str, int, Block | None]]:
+    for field in fields:
+        items = field.items()
+        for item in items:
+            offset = field.name.start if item is field.value else item.start
+            yield field.name.text, offset, item if isinstance(item, Block) else None
+
+
+def sub(places: Places, prefix: str) -> Places:
+    """Places of paths that begin below `prefix`: ``sub(places, "layer[3]")("name")`` is the place of that name."""
+    return lambda path: places(f"{prefix}.{path}" if prefix and path else prefix or path)

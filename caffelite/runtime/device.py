@@ -1,0 +1,57 @@
+"""Where a net computes, and in which memory order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+from ..errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_loader.load("torch")
+
+
+def choose(gpus: Sequence[int] | None, wants_gpu: bool) -> tuple[torch.device, str | None]:
+    """The device to compute on, and a warning where it is not the one the solver file names.
+
+    Args:
+        gpus: what the command line asked for by number; None where it said nothing, [-1] for "all".
+        wants_gpu: the solver's `solver_mode: GPU`, the schema's default.
+
+    Raises:
+        DeviceError: a GPU asked for by number is not there, or more than one was asked for.
+    """
+    if gpus is None:
+        if not wants_gpu:
+            return torch.device("cpu"), None
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0), None
+        return torch.device("cpu"), "solver_mode is GPU and there is no CUDA device here: training on the CPU"
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            "a GPU was asked for by --gpu, and PyTorch finds no CUDA device here",
+            help="leave --gpu out to compute on the CPU",
+        )
+    present = torch.cuda.device_count()
+    wanted = list(range(present)) if list(gpus) == [-1] else list(gpus)
+    if len(wanted) > 1:
+        raise DeviceError(
+            f"{len(wanted)} GPUs were asked for; training on more than one is not supported yet",
+            help=f"name one of them: --gpu {wanted[0]}",
+        )
+    if not 0 <= wanted[0] < present:
+        raise DeviceError(f"there is no GPU {wanted[0]}; this machine has {present}, numbered from 0")
+    return torch.device("cuda", wanted[0]), None
+
+
+WINDOWED = frozenset({"Convolution", "Deconvolution", "Pooling", "LRN"})
+"""Types that gain from channels_last (measured by `benchmarks/memory_format.py`)."""
+
+
+def channels_last(types: Iterable[str]) -> bool:
+    """Whether a net of these layer types keeps its 4-d values and weights in channels_last memory order."""
+    return not WINDOWED.isdisjoint(types)

@@ -1,0 +1,52 @@
+"""How snapshots are called: `<prefix>_iter_<N>.caffemodel` and `.solverstate`, with `.h5` behind in HDF5."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import SnapshotError
+from .caffemodel import read_weights
+from .solverstate import find_learned_net, read_state
+
+
+class Snapshot(NamedTuple):
+    """The two files of one snapshot."""
+
+    iteration: int
+    model: Path
+    state: Path
+
+
+def snapshot_names(prefix: str | Path, iteration: int) -> tuple[Path, Path]:
+    """Where weights and state of an iteration go (`Solver::SnapshotFilename` of src/caffe/solver.cpp)."""
+    stem = f"{os.fspath(prefix)}_iter_{iteration}"
+    return Path(f"{stem}.caffemodel"), Path(f"{stem}.solverstate")
+
+
+def snapshots(prefix: str | Path) -> list[Snapshot]:
+    """Every snapshot of a prefix that has a solver state, oldest first; its weights may be missing."""
+    folder, name = os.path.split(os.fspath(prefix))
+    pattern = re.compile(rf"{re.escape(name)}_iter_(\d+)\.solverstate(\.h5)?")
+    found = []
+    for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
+        match = pattern.fullmatch(path.name)
+        if match:
+            model = path.with_name(f"{name}_iter_{match[1]}.caffemodel{match[2] or ''}")
+            found.append(Snapshot(int(match[1]), model, path))
+    return sorted(found)
+
+
+def newest(prefix: str | Path) -> Snapshot | None:
+    """The newest snapshot of a prefix that is whole: both files are there and can be read."""
+    for snapshot in reversed(snapshots(prefix)):
+        try:
+            learned_net = read_state(snapshot.state).learned_net or snapshot.model.name
+            model = find_learned_net(snapshot.state, learned_net)
+            read_weights(model)
+        except SnapshotError:
+            continue
+        return snapshot._replace(model=model)
+    return None

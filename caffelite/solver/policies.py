@@ -1,0 +1,132 @@
+"""Learning rates as pure functions: (settings, iteration, current step) → (rate, current step).
+
+The `current step` is the one piece of state: `multistep` counts in it how many of its stepvalues were passed, `step`
+leaves its number of drops there, the others leave it alone.  It is stored in a solverstate.
+
+The source is `SGDSolver::GetLearningRate` in `src/caffe/solvers/sgd_solver.cpp`; arithmetic is rounded to single
+precision where the original rounds, so that six printed digits agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from ctypes import c_float
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+
+class Rate(NamedTuple):
+    """The rate of an iteration, and the current step after it."""
+
+    rate: float
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A rate function, and the settings it reads (others that are set have no effect)."""
+
+    rate: Callable[[Settings, int, int], Rate]
+    reads: frozenset[str]
+
+
+FIELDS = ("gamma", "power", "stepsize", "stepvalue")
+"""The settings that exist for policies only."""
+
+policies: Registry[Policy] = Registry("lr_policy")
+
+_Function = Callable[["Settings", int, int], "float | Rate"]
+
+
+def policy(name: str, *reads: str) -> Callable[[_Function], _Function]:
+    """Decorator: the policy called `name`, reading those settings.  A function that returns a number leaves the
+    current step alone."""
+
+    def enter(function: _Function) -> _Function:
+        def rate(settings: Settings, iteration: int, step: int) -> Rate:
+            result = function(settings, iteration, step)
+            return result if isinstance(result, Rate) else Rate(result, step)
+
+        policies.register(name)(Policy(rate, frozenset(reads)))
+        return function
+
+    return enter
+
+
+def single(value: float) -> float:
+    """The value rounded to single precision."""
+    return c_float(value).value
+
+
+def _power(base: float, exponent: float) -> float:
+    """base ** exponent as C's pow: infinite on overflow and at 0 to a negative power, NaN where undefined."""
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return math.inf if base == 0 else math.nan
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
+
+
+@policy("fixed")
+def fixed(settings: Settings, iteration: int, step: int) -> float:
+    """base_lr"""
+    return settings.base_lr
+
+
+@policy("step", "gamma", "stepsize")
+def step(settings: Settings, iteration: int, step: int) -> Rate:
+    """base_lr · gamma ^ floor(iteration / stepsize)"""
+    drops = iteration // settings.stepsize
+    return Rate(single(settings.base_lr * _power(settings.gamma, drops)), drops)
+
+
+@policy("exp", "gamma")
+def exp(settings: Settings, iteration: int, step: int) -> float:
+    """base_lr · gamma ^ iteration"""
+    return single(settings.base_lr * _power(settings.gamma, iteration))
+
+
+@policy("inv", "gamma", "power")
+def inv(settings: Settings, iteration: int, step: int) -> float:
+    """base_lr · (1 + gamma · iteration) ^ -power"""
+    base = single(1 + single(settings.gamma * single(iteration)))
+    return single(settings.base_lr * single(_power(base, -settings.power)))
+
+
+@policy("multistep", "gamma", "stepvalue")
+def multistep(settings: Settings, iteration: int, step: int) -> Rate:
+    """base_lr · gamma ^ current step, which advances by at most one an iteration, when the next stepvalue is reached.
+
+    So after a resume with other stepvalues, or stepvalues that do not ascend, it catches up one step an iteration.
+    """
+    if step < len(settings.stepvalue) and iteration >= settings.stepvalue[step]:
+        step += 1
+    return Rate(single(settings.base_lr * _power(settings.gamma, step)), step)
+
+
+@policy("poly", "power", "max_iter")
+def poly(settings: Settings, iteration: int, step: int) -> float:
+    """base_lr · (1 - iteration / max_iter) ^ power: 0 at max_iter, undefined (NaN) beyond it for a broken power"""
+    rest = single(1 - single(single(iteration) / single(settings.max_iter)))
+    return single(settings.base_lr * single(_power(rest, settings.power)))
+
+
+@policy("sigmoid", "gamma", "stepsize")
+def sigmoid(settings: Settings, iteration: int, step: int) -> float:
+    """base_lr / (1 + exp(-gamma · (iteration - stepsize))): gamma may not be negative, so the rate rises"""
+    exponential = single(_exp(single(-settings.gamma * single(single(iteration) - single(settings.stepsize)))))
+    return single(settings.base_lr * single(1 / single(1 + exponential)))

@@ -1,0 +1,273 @@
+"""The loop: forward, backward, update; tests, displays and snapshots when they are due.
+
+Source: `src/caffe/solver.cpp`; the order of everything that can be seen from outside is the original's.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SettingsError, SnapshotError
+from ..logs import records
+from ..logs.records import emit
+from ..logs.text import number
+from . import state
+from .checks import folder_fault
+from .events import Action, Every, Request, nothing_asked
+from .policies import policies
+from .rule import Clipping, Rule
+from .smoothing import SmoothedLoss
+from .testing import average, outputs_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .settings import Settings
+
+
+class Solver:
+    """Trains a net.
+
+    Args:
+        settings: what to do.
+        net: the net to train.
+        test_nets: one for each of `settings.test_nets`, sharing the train net's weights.
+        sinks: take the records of the run.
+        request: asked after every update and before every test batch whether to snapshot or stop.
+
+    Attributes:
+        iter: updates made so far.
+        current_step: the state of the rate policy (see :mod:`.policies`).
+        rule: the update rule with its history.
+        stopped: the last `step` or `solve` ended early because `request` said so.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        net: Any,
+        test_nets: Sequence[Any] = (),
+        sinks: Sequence[records.Sink] = (),
+        request: Request = nothing_asked,
+    ) -> None:
+        self.settings = settings
+        self.net = net
+        self.test_nets = list(test_nets)
+        self.sinks = list(sinks)
+        self.request = request
+        self.iter = 0
+        self.current_step = 0
+        self.stopped = False
+        self.rule = Rule(settings, net.parameters)
+        for test_net in self.test_nets:
+            test_net.debug_info = settings.debug_info
+        self._policy = policies[settings.lr_policy]
+        self._displays = Every(settings.display)
+        self._tests = Every(settings.test_interval)
+        self._tests_between = Every(settings.test_interval, first=0 if settings.test_initialization else 1)
+        self._snapshots = Every(settings.snapshot)
+        self._smoothed = SmoothedLoss(settings.average_loss)
+        self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
+        self._saved_at: int | None = None
+        self._shown_at = 0
+        self._shown_when = 0.0
+
+    def add_callback(self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object]) -> None:
+        """Functions to call in every iteration: before its first forward, and between gradients and update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    # -- training -------------------------------------------------------------------------------------------------
+
+    def solve(self, resume: str | os.PathLike[str] | None = None) -> None:
+        """Train until `max_iter`, then snapshot, display and test as the settings ask.
+
+        Args:
+            resume: a solverstate to go on from.
+
+        Raises:
+            SnapshotError: the state does not fit, or snapshots cannot be written (found before training).
+        """
+        if resume is not None:
+            self._note(f"Restoring previous solver status from {os.fspath(resume)}", "solver.cpp:296")
+            self.restore(resume)
+        if self.settings.snapshot_after_train:
+            fault = folder_fault(self.settings.snapshot_prefix)
+            if fault is not None:
+                raise SnapshotError(fault)
+        emit(self.sinks, records.Solving(self.net.name, self.settings.lr_policy, self.iter, self.settings.max_iter))
+        self._saved_at = None
+        self.step(self.settings.max_iter - self.iter)
+        self._save_at_end()
+        loss = None if self.stopped else self._finish()
+        emit(self.sinks, records.Finished(self.iter, loss, self.stopped))
+
+    def step(self, iterations: int) -> None:
+        """Make that many updates, with the tests, displays and snapshots due between them; fewer when stopped."""
+        end = self.iter + iterations
+        self.stopped = False
+        self._smoothed.clear()
+        self._shown_at, self._shown_when = self.iter, time.perf_counter()
+        while self.iter < end:
+            self.net.clear_gradients()
+            if self._tests_between(self.iter):
+                self.test_all()
+                if self.stopped:
+                    break
+            self._iterate()
+            action = self.request()
+            if self._snapshots(self.iter) or action.snapshots:
+                self.snapshot()
+            if action.stops:
+                self.stopped = True
+                break
+
+    def apply_update(self) -> None:
+        """Update the weights from the gradients the net holds now, and count it as an iteration."""
+        self.net.pull()
+        self._update(self._rate())
+
+    def _iterate(self) -> None:
+        display = self._displays(self.iter)
+        self.net.debug_info = display and self.settings.debug_info
+        for on_start, _ in self._callbacks:
+            on_start()
+        loss = self._accumulate()
+        if self.settings.display:
+            self._smoothed.add(loss)
+        before = self.current_step
+        rate = self._rate()
+        if display:
+            self._display(rate)
+        if self.settings.lr_policy == "multistep" and self.current_step != before:
+            text = f"MultiStep Status: Iteration {self.iter}, step = {self.current_step}"
+            self._note(text, "sgd_solver.cpp:50")
+        for _, on_gradients_ready in self._callbacks:
+            on_gradients_ready()
+        if self._callbacks:
+            self.net.pull()
+        clipping = self._update(rate)
+        if display and clipping is not None:
+            self._show_clipping(clipping)
+
+    def _accumulate(self) -> Tensor:
+        """Forward and backward `iter_size` batches; the mean of their losses, still on the device."""
+        loss: Tensor = self.net.forward_backward()
+        for _ in range(1, self.settings.iter_size):
+            loss = loss + self.net.forward_backward()
+        return loss if self.settings.iter_size == 1 else loss / self.settings.iter_size
+
+    def _rate(self) -> float:
+        rate, self.current_step = self._policy.rate(self.settings, self.iter, self.current_step)
+        if not math.isfinite(rate):
+            raise SettingsError(
+                f"lr_policy {self.settings.lr_policy} has no finite rate at iteration {self.iter}: {rate:g}",
+                help="poly is defined up to max_iter only" if self.settings.lr_policy == "poly" else None,
+            )
+        return rate
+
+    def _update(self, rate: float) -> Clipping | None:
+        clipping = self.rule.apply(rate, self.iter)
+        self.net.push()
+        self.iter += 1
+        return clipping
+
+    def _save_at_end(self) -> None:
+        if not self.settings.snapshot_after_train:
+            if self.stopped and self._saved_at != self.iter:
+                text = f"No snapshot of iteration {self.iter} is written: snapshot_after_train is false"
+                self._note(text, severity="warning")
+        elif not self._snapshots(self.iter) and self._saved_at != self.iter:
+            self.snapshot()
+
+    def _finish(self) -> float | None:
+        """The last display, whose forward pass uses up a batch, and the last test."""
+        loss = None
+        if self._displays(self.iter):
+            self._smoothed.add(self.net.forward())
+            loss = self._smoothed.value()
+            emit(self.sinks, records.LastLoss(self.iter, loss))
+        if self._tests(self.iter):
+            self.test_all()
+        return loss
+
+    # -- telling --------------------------------------------------------------------------------------------------
+
+    def _display(self, rate: float) -> None:
+        outputs, loss, now = outputs_of(self.net.output_values()), self._smoothed.value(), time.perf_counter()
+        interval, seconds = self.iter - self._shown_at, now - self._shown_when
+        self._shown_at, self._shown_when = self.iter, now
+        emit(
+            self.sinks,
+            records.Displayed(self.iter, loss, rate, seconds, interval, self.settings.display, outputs),
+        )
+
+    def _show_clipping(self, clipping: Clipping) -> None:
+        norm, scale = float(clipping.norm), float(clipping.scale)
+        if norm > self.settings.clip_gradients:
+            limit = number(self.settings.clip_gradients)
+            text = f"(L2 norm {number(norm)} > {limit}) by scale factor {number(scale)}"
+            self._note(f"Gradient clipping: scaling down gradients {text}", "sgd_solver.cpp:99")
+
+    def _note(self, text: str, source: str = "solver.cpp:0", severity: Any = "info") -> None:
+        emit(self.sinks, records.Note(text, severity, source))
+
+    # -- testing --------------------------------------------------------------------------------------------------
+
+    def test_all(self) -> None:
+        """Run every test net; a request to stop ends it."""
+        for index in range(len(self.test_nets)):
+            if self.stopped:
+                break
+            self.test(index)
+
+    def test(self, index: int) -> None:
+        """Run test net `index` on its `test_iter` batches."""
+        emit(self.sinks, records.TestStarted(self.iter, index))
+        result = average(
+            self.test_nets[index],
+            self.settings.test_nets[index].test_iter,
+            with_loss=self.settings.test_compute_loss,
+            interrupted=self._asked_to_stop,
+        )
+        if result is None:
+            self._note("Test interrupted.", "solver.cpp:396")
+        else:
+            emit(self.sinks, records.Tested(self.iter, index, result.outputs, result.loss))
+
+    def _asked_to_stop(self) -> bool:
+        """Heed everything that was asked for during a test."""
+        while (action := self.request()) is not Action.NONE:
+            if action.snapshots:
+                self.snapshot()
+            self.stopped = self.stopped or action.stops
+        return self.stopped
+
+    # -- snapshots ------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> None:
+        """Write the weights, then the state; both are whole on disk or not there at all.
+
+        Raises:
+            SnapshotError: they cannot be written.
+        """
+        model, saved = state.save(self)
+        self._saved_at = self.iter
+        emit(self.sinks, records.Snapshotted(self.iter, model, saved))
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a solverstate: weights, history, iteration and rate policy.
+
+        Raises:
+            SnapshotError: it cannot be read, or does not fit this net and solver type.  Nothing is changed then.
+        """
+        state.restore(self, path)
+        self._note("SGDSolver: restoring history", "sgd_solver.cpp:336")
+
+    def close(self) -> None:
+        """Release files and threads of all nets."""
+        for net in (self.net, *self.test_nets):
+            net.close()

@@ -1,0 +1,113 @@
+"""A solver on disk and back: which files, what is in them, and whether they fit.
+
+Source: `Solver::Snapshot` in `src/caffe/solver.cpp`, `SGDSolver::SnapshotSolverState…` and `Restore…` in
+`src/caffe/solvers/sgd_solver.cpp`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import Fault, Place, SnapshotError
+from ..layerkit.base import torch
+from ..proto import SolverParameter
+from ..snapshot import (
+    LayerParts,
+    NetParts,
+    SolverStateData,
+    find_learned_net,
+    read_state,
+    snapshot_names,
+    write_state,
+    write_weights,
+)
+from . import hdf5
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .solver import Solver
+
+Shape = tuple[int, ...]
+
+
+def save(solver: Solver) -> tuple[str, str]:
+    """Write weights, then state, each atomically, in the format the settings ask for; returns both paths.
+
+    Raises:
+        SnapshotError: they cannot be written.
+    """
+    settings, net = solver.settings, solver.net
+    as_hdf5 = settings.snapshot_format == SolverParameter.HDF5
+    model, saved = (str(path) + ".h5" * as_hdf5 for path in snapshot_names(settings.snapshot_prefix, solver.iter))
+    layers = [LayerParts(*parts) for parts in net.arrays(settings.snapshot_diff)]
+    data = SolverStateData(solver.iter, model, [_array(slot) for slot in solver.rule.history], solver.current_step)
+    if as_hdf5:
+        owned = {(parameter.layer, parameter.slot) for parameter in net.parameters}
+        hdf5.write_weights(model, layers, owned)
+        hdf5.write_state(saved, data)
+    else:
+        write_weights(model, NetParts(net.name, layers))
+        write_state(saved, data)
+    return model, saved
+
+
+def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
+    """Put the state at `path` (binary or HDF5, told by content), and the weights it names, into the solver.
+
+    Raises:
+        SnapshotError: something cannot be read or does not fit.  Nothing is changed then.
+    """
+    file = os.fspath(path)
+    data = read_state(file)
+    _check_history(solver, data.history, file)
+    if data.learned_net:
+        solver.net.load_weights(str(find_learned_net(file, data.learned_net)))
+    with torch.no_grad():
+        for slot, values in zip(solver.rule.history, data.history, strict=True):
+            slot.copy_(torch.from_numpy(np.array(values, np.float32)).reshape(slot.shape))
+    solver.rule.history_changed()
+    for parameter in solver.net.parameters:
+        parameter.update = None
+    solver.iter, solver.current_step = data.iter, data.current_step
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.detach().cpu().contiguous().numpy()
+    return array
+
+
+def _check_history(solver: Solver, stored: Sequence[Any], file: str) -> None:
+    wanted = solver.rule.history
+    if len(stored) != len(wanted):
+        kind, count = solver.settings.type, len(solver.net.parameters)
+        raise SnapshotError(
+            Fault(
+                f"the state holds {len(stored)} history blobs; type {kind} needs {len(wanted)} for the "
+                f"{count} parameters of this net",
+                Place(file),
+                "the state was written by another net or by another solver type (AdaDelta and Adam have two history "
+                "blobs a parameter, the others one)",
+            )
+        )
+    names = [parameter.name for parameter in solver.net.parameters]
+    faults = [
+        Fault(
+            f"history blob {index} has shape {tuple(values.shape)}; parameter {names[index % len(names)]} of this net "
+            f"has {tuple(slot.shape)}",
+            Place(file),
+        )
+        for index, (values, slot) in enumerate(zip(stored, wanted, strict=True))
+        if not _fits(tuple(values.shape), tuple(slot.shape))
+    ]
+    if faults:
+        raise SnapshotError(faults)
+
+
+def _fits(stored: Shape, wanted: Shape) -> bool:
+    """Equal, or the four axes of old files with ones in front."""
+    return stored == wanted or (len(stored) == 4 and len(wanted) < 4 and stored == (1,) * (4 - len(wanted)) + wanted)

@@ -1,0 +1,59 @@
+"""A test pass: the outputs of a net, averaged over a number of batches.
+
+Source: `Solver::Test`, `src/caffe/solver.cpp`; sums are in single precision, as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..logs.records import OutputValue
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Outputs (one entry an element) and weighted loss, each a mean over the batches."""
+
+    outputs: tuple[OutputValue, ...]
+    loss: float | None
+
+
+def outputs_of(values: Iterable[tuple[str, float, list[float]]]) -> tuple[OutputValue, ...]:
+    """What `Net.output_values` says, numbered through over all outputs."""
+    elements = ((name, value, weight) for name, weight, flat in values for value in flat)
+    return tuple(OutputValue(index, name, value, weight) for index, (name, value, weight) in enumerate(elements))
+
+
+def average(net: Any, batches: int, *, with_loss: bool, interrupted: Callable[[], bool]) -> Average | None:
+    """Run `batches` forward passes and average what comes out.
+
+    Args:
+        net: the net to run; its data goes on where the last test left off.
+        with_loss: average the weighted loss, too.
+        interrupted: asked before each batch; True gives up.
+
+    Returns:
+        The means, or None when interrupted.
+    """
+    sums = np.zeros(0, np.float32)
+    total = np.float32(0)
+    for batch in range(batches):
+        if interrupted():
+            return None
+        loss = net.forward()
+        if with_loss:
+            total += np.float32(float(loss))
+        scores = np.array([value for _, _, flat in net.output_values() for value in flat], np.float32)
+        sums = scores if batch == 0 else sums + scores
+    if batches <= 0:
+        return Average((), None)
+    means = (sums / np.float32(batches)).tolist()
+    outputs = tuple(
+        OutputValue(value.index, value.name, mean, value.weight)
+        for value, mean in zip(outputs_of(net.output_values()), means, strict=True)
+    )
+    return Average(outputs, float(total / np.float32(batches)) if with_loss else None)

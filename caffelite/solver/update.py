@@ -1,0 +1,99 @@
+"""What a solver type is: how a gradient becomes the update that is subtracted from the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from ..layerkit.base import torch
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .checks import Checks
+    from .settings import Settings
+
+
+@dataclass(slots=True)
+class Group:
+    """Parameters that one update treats alike.
+
+    Attributes:
+        weights, gradients: one tensor a parameter, of equal shape and memory format.
+        history: for each slot, one tensor a parameter.
+        rate: the iteration's rate times lr_mult.
+        decay: L2 weight decay (times decay_mult) still to be added to the gradients; 0 for types that leave it to
+            the rule.
+        iteration: how many updates came before this one.
+    """
+
+    weights: list[Tensor]
+    gradients: list[Tensor]
+    history: list[list[Tensor]]
+    rate: float
+    decay: float
+    iteration: int
+
+
+class Update:
+    """Base of all solver types: one class in one file of `caffelite/solver/updates/`.
+
+    Attributes:
+        slots: history tensors per parameter.
+        reads: which of the settings in :data:`FIELDS` it uses.
+        gated: at a rate of 0 the gradient leaves no trace in the history.
+        adds_decay: it adds L2 weight decay itself (`Group.decay`).
+        keeps_update: the first history slot holds the update that was applied; for others the gradients do.
+    """
+
+    type: ClassVar[str]
+    slots: ClassVar[int] = 1
+    reads: ClassVar[frozenset[str]] = frozenset()
+    gated: ClassVar[bool] = False
+    adds_decay: ClassVar[bool] = False
+    keeps_update: ClassVar[bool] = False
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @classmethod
+    def check(cls, checks: Checks) -> None:
+        """Note what is wrong with the settings it reads."""
+
+    def advance(self, group: Group) -> None:
+        """Advance the history and turn `group.gradients` into updates, both in place."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it updates")
+
+    def apply(self, group: Group) -> None:
+        """Advance, and subtract the updates from the weights."""
+        self.advance(group)
+        torch._foreach_sub_(group.weights, group.gradients)
+
+
+FIELDS = ("momentum2", "rms_decay", "delta")
+"""The settings that exist for solver types only.  (Types without momentum refuse one that is not 0.)"""
+
+updates: Registry[type[Update]] = Registry("solver type", "caffelite.solver.updates")
+
+U = TypeVar("U", bound=type[Update])
+
+
+def update(name: str) -> Callable[[U], U]:
+    """Class decorator: the solver type called `name` in a prototxt."""
+
+    def enter(cls: U) -> U:
+        cls.type = name
+        updates.register(name)(cls)
+        return cls
+
+    return enter
+
+
+def divide_by_root(gradients: list[Tensor], squares: list[Tensor], delta: float, rate: float) -> None:
+    """gradient ← rate · gradient / (√square + delta), in place."""
+    roots = torch._foreach_sqrt(squares)
+    torch._foreach_add_(roots, delta)
+    torch._foreach_div_(gradients, roots)
+    torch._foreach_mul_(gradients, rate)

@@ -1,0 +1,84 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ...layerkit.base import torch
+from ..checks import Checks
+from ..update import Group, Update, update
+
+
+@cache
+def _fused(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch has its one-pass kernel for such tensors: asked by trying, once."""
+    from torch.optim.sgd import sgd
+
+    try:
+        one = torch.ones(1, device=device, dtype=dtype)
+        sgd(
+            [one],
+            [one.clone()],
+            [torch.zeros_like(one)],
+            fused=True,
+            weight_decay=0.0,
+            momentum=0.5,
+            lr=1.0,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+    except (RuntimeError, TypeError, NotImplementedError):
+        return False
+    return True
+
+
+@update("SGD")
+class SGD(Update):
+    """h ← momentum · h + rate · (g + decay · w);  w ← w - h.
+
+    The history contains the rate, unlike torch.optim.SGD's: a change of rate acts on new gradients only.  It is
+    torch's rule at lr 1 with dampening 1 - rate, which lets its fused kernel do all in one pass over memory.
+    Source: `src/caffe/solvers/sgd_solver.cpp`.
+    """
+
+    gated = adds_decay = keeps_update = True
+
+    @classmethod
+    def check(cls, checks: Checks) -> None:
+        checks.fraction("momentum")
+
+    def advance(self, group: Group) -> None:
+        """Advance the history, which is the update; the gradients get the weight decay added."""
+        if group.decay:
+            torch._foreach_add_(group.gradients, group.weights, alpha=group.decay)
+        torch._foreach_mul_(group.history[0], self.settings.momentum)
+        torch._foreach_add_(group.history[0], group.gradients, alpha=group.rate)
+
+    def apply(self, group: Group) -> None:
+        if self.settings.momentum and _fused(group.weights[0].device, group.weights[0].dtype):
+            self._apply_fused(group)
+        else:
+            self.advance(group)
+            torch._foreach_sub_(group.weights, group.history[0])
+
+    def _apply_fused(self, group: Group) -> None:
+        from torch.optim.sgd import sgd
+
+        # The kernel runs over memory, not over indices: all three tensors must be laid out alike.
+        gradients = [
+            gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
+            for gradient, weight in zip(group.gradients, group.weights, strict=True)
+        ]
+        sgd(
+            group.weights,
+            gradients,
+            group.history[0],  # type: ignore[arg-type]  # torch asks for a list of optional tensors
+            fused=True,
+            weight_decay=group.decay,
+            momentum=self.settings.momentum,
+            lr=1.0,
+            dampening=1.0 - group.rate,
+            nesterov=False,
+            maximize=False,
+        )

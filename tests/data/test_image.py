@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caffelite.data.image import decode_image
+from caffelite.errors import DataError
+
+RED_GREEN = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
+
+
+def encoded(image: Image.Image, form: str = "PNG") -> bytes:
+    stream = BytesIO()
+    image.save(stream, form)
+    return stream.getvalue()
+
+
+def test_colours_come_in_the_order_blue_green_red() -> None:
+    pixels = decode_image(encoded(Image.fromarray(RED_GREEN)))
+    np.testing.assert_array_equal(pixels, [[[0, 0]], [[0, 255]], [[255, 0]]])
+
+
+def test_gray_stays_one_channel_unless_colour_is_forced() -> None:
+    data = encoded(Image.fromarray(np.array([[7, 200]], np.uint8)))
+    np.testing.assert_array_equal(decode_image(data), [[[7, 200]]])
+    np.testing.assert_array_equal(decode_image(data, "colour"), [[[7, 200]]] * 3)
+
+
+def test_forced_gray_is_the_luma_of_the_colours() -> None:
+    gray = decode_image(encoded(Image.fromarray(RED_GREEN)), "gray")
+    assert gray.shape == (1, 1, 2)
+    np.testing.assert_allclose(gray[0, 0], [0.299 * 255, 0.587 * 255], atol=1)
+
+
+def test_transparency_is_a_fourth_channel_and_dropped_where_colour_is_forced() -> None:
+    data = encoded(Image.fromarray(np.array([[[10, 20, 30, 40]]], np.uint8)))
+    np.testing.assert_array_equal(decode_image(data).ravel(), [30, 20, 10, 40])
+    np.testing.assert_array_equal(decode_image(data, "colour").ravel(), [30, 20, 10])
+
+
+def test_a_palette_is_resolved() -> None:
+    data = encoded(Image.fromarray(RED_GREEN).convert("P", palette=Image.Palette.ADAPTIVE))
+    np.testing.assert_array_equal(decode_image(data), decode_image(encoded(Image.fromarray(RED_GREEN))))
+
+
+def test_jpeg_is_decoded() -> None:
+    pixels = decode_image(encoded(Image.fromarray(np.full((16, 16, 3), [200, 100, 50], np.uint8)), "JPEG"))
+    np.testing.assert_allclose(pixels.mean(axis=(1, 2)), [50, 100, 200], atol=4)
+
+
+def test_what_cannot_be_decoded_is_an_error() -> None:
+    whole = encoded(Image.fromarray(np.zeros((64, 64, 3), np.uint8)))
+    with pytest.raises(DataError, match="damaged"):
+        decode_image(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="no format"):
+        decode_image(b"hello")
+    with pytest.raises(DataError, match="8 bits"):
+        decode_image(encoded(Image.fromarray(np.zeros((2, 2), np.uint16))))

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from caffelite.data.sources import acquire, kinds, release, resolve
+from caffelite.errors import CaffeliteError, DataError
+
+from .databases import numbered, write_images, write_values
+
+
+def read(path: Path, start: int, count: int) -> list[bytes]:
+    source = acquire(path, resolve(path, None))
+    try:
+        return source.reader().read(start, count)
+    finally:
+        release(source)
+
+
+def test_records_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
+    with lmdb.open(str(tmp_path / "db"), lock=False) as environment, environment.begin(True) as txn:
+        for key in (b"b", b"a", b"10", b"9", b"c"):
+            txn.put(key, b"value of " + key)
+    assert read(tmp_path / "db", 0, 5) == [b"value of " + key for key in (b"10", b"9", b"a", b"b", b"c")]
+
+
+@pytest.mark.parametrize("options", [{}, {"subdir": False}], ids=["folder", "file"])
+def test_reads_from_anywhere_in_any_order(tmp_path: Path, options: dict[str, bool]) -> None:
+    values = [b"%d" % index for index in range(20)]
+    path = write_values(tmp_path / "db", values, **options)
+    source = acquire(path, resolve(path, None))
+    reader = source.reader()
+    for start, count in ((0, 3), (3, 4), (15, 5), (0, 20), (7, 1), (6, 2)):
+        assert reader.read(start, count) == values[start : start + count]
+    assert reader.key(11) == "00000011"
+    assert reader.read(8, 2) == values[8:10]
+    reader.close()
+    release(source)
+
+
+def test_two_readers_share_one_database_and_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path = write_values(tmp_path / "db", [b"%d" % index for index in range(4)])
+    one, two = acquire(path, "LMDB"), acquire(tmp_path / "db" / ".." / "db", "LMDB")
+    first, second = one.reader(), two.reader()
+    assert first.read(0, 2) == [b"0", b"1"]
+    assert second.read(0, 1) == [b"0"]
+    assert first.read(2, 1) == [b"2"]
+    first.close()
+    release(one)
+    assert second.read(1, 3) == [b"1", b"2", b"3"]
+    second.close()
+    release(two)
+    lmdb.open(str(path), readonly=True, lock=False).close()  # raises where the path is still open in this process
+
+
+def test_release_finds_the_source_after_a_change_of_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_values(tmp_path / "db", [b"x"])
+    monkeypatch.chdir(tmp_path)
+    source = acquire(Path("db"), "LMDB")
+    monkeypatch.chdir("/")
+    release(source)
+    lmdb.open(str(tmp_path / "db"), readonly=True, lock=False).close()
+
+
+def test_backend_is_found_by_looking(tmp_path: Path) -> None:
+    (tmp_path / "level").mkdir()
+    (tmp_path / "level" / "CURRENT").write_text("MANIFEST-000002\n")
+    assert resolve(write_values(tmp_path / "db", [b"x"]), None) == "LMDB"
+    assert resolve(tmp_path / "level", None) == "LEVELDB"
+
+
+def test_a_wrong_backend_is_told_what_lies_there(tmp_path: Path) -> None:
+    path = write_values(tmp_path / "db", [b"x"])
+    with pytest.raises(DataError, match="backend is LEVELDB, but .* is an LMDB") as caught:
+        resolve(path, "LEVELDB")
+    assert "backend: LMDB" in str(caught.value)
+
+
+def test_a_leveldb_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "CURRENT").write_text("MANIFEST-000002\n")
+    with pytest.raises(DataError, match="LevelDB, which this version does not read") as caught:
+        acquire(tmp_path, resolve(tmp_path, "LEVELDB"))
+    assert "LMDB" in str(caught.value.faults[0].help)
+
+
+def test_missing_and_foreign_paths_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("just text, and more of it than an LMDB's header is long")
+    with pytest.raises(DataError, match="no database at .*gone") as caught:
+        resolve(tmp_path / "gone", None, help="make it so")
+    assert caught.value.faults[0].help == "make it so"
+    with pytest.raises(DataError, match="a folder without an LMDB or a LevelDB"):
+        resolve(tmp_path / "folder", None)
+    with pytest.raises(DataError, match="a file that is not an LMDB or a LevelDB"):
+        resolve(tmp_path / "file", "LMDB")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "has no bytes"), (b"no LMDB at all" * 1000, "cannot be opened as an LMDB")]
+)
+def test_a_file_that_is_no_lmdb_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "data.mdb").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        acquire(tmp_path, resolve(tmp_path, "LMDB"))
+
+
+def test_a_cut_off_lmdb_is_refused_and_closed(tmp_path: Path) -> None:
+    path = write_images(tmp_path / "db", numbered(200, (1, 28, 28)))
+    file = path / "data.mdb"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=f"cut short: {len(whole) // 2} bytes of"):
+        acquire(path, "LMDB")
+    file.write_bytes(whole)
+    assert len(read(path, 0, 200)) == 200
+
+
+def test_an_lmdb_open_elsewhere_in_the_process_is_explained(tmp_path: Path) -> None:
+    path = write_values(tmp_path / "db", [b"x"])
+    with lmdb.open(str(path), readonly=True, lock=False), pytest.raises(DataError, match="already open in this process"):
+        acquire(path, "LMDB")
+
+
+def test_unknown_backends_are_errors() -> None:
+    with pytest.raises(CaffeliteError, match="unknown database backend"):
+        kinds["ROCKSDB"]

@@ -1,0 +1,188 @@
+"""The passes of the graph room, against the recorded states of the original and worked examples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from caffelite.errors import GraphError
+from caffelite.proto import TEST, TRAIN
+
+from .nets import INPUT, LABELS, build, ip
+
+FILTER = Path(__file__).parents[1] / "golden" / "filter"
+
+
+def states():
+    for path in sorted(FILTER.glob("*.json")):
+        for state in json.loads(path.read_text()):
+            name = f"{path.stem}-{state['phase']}-{state.get('level', 0)}-{','.join(state.get('stages') or [])}"
+            yield pytest.param(path.with_suffix(".prototxt"), state, id=name)
+
+
+@pytest.mark.parametrize("path, state", states())
+def test_a_recorded_state_gives_the_recorded_layers_blobs_outputs_and_shapes(path, state):
+    phase = TRAIN if state["phase"] == "TRAIN" else TEST
+
+    def make():
+        return build(path.read_text(), phase, state.get("level", 0), state.get("stages") or [])
+
+    if not state["ok"]:
+        with pytest.raises(GraphError):
+            make()
+        return
+    graph, recorded = make(), state["result"]
+    assert [node.name for node in graph.nodes] == recorded["layers"]
+    assert list(graph.blobs) == recorded["blobs"]
+    assert list(graph.outputs) == recorded["outputs"]
+    assert {blob: list(graph.shape(blob)) for blob in graph.blobs} == recorded["shapes"]
+
+
+def needs(graph):
+    return {node.name: (node.needs_backward, node.bottom_needs) for node in graph.nodes}
+
+
+def test_gradients_reach_the_first_layer_with_weights_and_not_the_data():
+    flow = needs(build(LABELS + ip("a", "x", "h") + ip("b", "h", "y") + LOSS))
+    assert flow["b"] == (True, (True,))
+    assert flow["a"] == (True, (False,))
+    assert flow["in"] == (False, ())
+    assert flow["loss"] == (True, (True, False))
+
+
+LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" top: "loss" }\n'
+
+
+def test_force_backward_reaches_the_data_but_never_a_label():
+    flow = needs(build("force_backward: true\n" + LABELS + ip("b", "x", "y") + LOSS))
+    assert flow["b"] == (True, (True,))
+    assert flow["loss"] == (True, (True, False))
+
+
+def test_a_frozen_layer_at_the_bottom_needs_no_backward():
+    text = LABELS + ip("a", "x", "h", more="param { lr_mult: 0 } param { lr_mult: 0 }") + ip("b", "h", "y") + LOSS
+    graph = build(text)
+    assert needs(graph)["a"] == (False, (False,))
+    assert [weight.wanted for weight in graph.weights] == [False, False, True, True]
+
+
+def test_propagate_down_false_ends_the_gradient():
+    text = LABELS + ip("a", "x", "h") + ip("b", "h", "y", more="propagate_down: false") + LOSS
+    assert needs(build(text))["b"] == (True, (False,))
+    assert needs(build(text))["a"] == (False, (False,))
+
+
+def test_a_branch_without_a_loss_gets_no_gradient():
+    text = LABELS + ip("a", "x", "y") + LOSS + ip("side", "y", "s")
+    assert needs(build(text))["side"] == (False, (False,))
+
+
+def test_shared_weights_have_one_owner_and_its_multipliers():
+    one = 'param { name: "w" lr_mult: 3 } param { name: "b" decay_mult: 0 }'
+    two = 'param { name: "w" } param { name: "b" lr_mult: 2 }'
+    graph = build(INPUT + ip("a", "x", "p", more=one) + ip("b", "x", "q", more=two))
+    assert graph.owners() == [0, 1]
+    assert [weight.owner for weight in graph.weights] == [0, 1, 0, 1]
+    assert [weight.lr_mult for weight in graph.weights] == [3, 2, 3, 2]
+    assert [weight.decay_mult for weight in graph.weights] == [1, 0, 1, 0]
+
+
+def test_in_place_layers_make_new_values_of_one_blob():
+    relu = 'layer { name: "r" type: "ReLU" bottom: "h" top: "h" }\n'
+    graph = build(INPUT + ip("a", "x", "h") + relu + ip("b", "h", "y"))
+    a, relu_node, b = graph.nodes[1:]
+    assert relu_node.reads == a.writes
+    assert b.reads == relu_node.writes
+    assert a.writes != relu_node.writes
+    assert graph.blobs["h"] == relu_node.writes[0]
+
+
+def faults(text, **options):
+    with pytest.raises(GraphError) as caught:
+        build(text, **options)
+    return [str(fault) for fault in caught.value.faults]
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        (
+            INPUT + ip("a", "X", "y"),
+            ['layer "a" (InnerProduct): unknown bottom "X": no layer above makes it\n  help: did you mean x?'],
+        ),
+        (
+            ip("a", "x", "y") + INPUT,
+            [
+                'layer "a" (InnerProduct): bottom "x" is read before layer "in" makes it\n'
+                '  help: move this layer below "in"'
+            ],
+        ),
+        (
+            INPUT + ip("a", "x", "y") + ip("b", "x", "y"),
+            [
+                'layer "b" (InnerProduct): top "y" is already made by layer "a" (InnerProduct)\n'
+                '  help: give this top another name, or make it in place with bottom: "y"'
+            ],
+        ),
+        (
+            INPUT + 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" top: "z" }',
+            ['layer "r" (ReLU): takes 1 top, got 2'],
+        ),
+        (
+            INPUT + ip("a", "x", "y", more="param {} param {} param {}"),
+            ['layer "a" (InnerProduct): has 3 param entries for 2 weights'],
+        ),
+        (
+            INPUT + ip("a", "x", "y", more="propagate_down: true propagate_down: false"),
+            ['layer "a" (InnerProduct): propagate_down stands 2 times for 1 bottoms'],
+        ),
+        (
+            LABELS
+            + 'layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "label" loss_weight: 1 loss_weight: 2 }',
+            [
+                'layer "l" (SoftmaxWithLoss): loss_weight stands 2 times for 1 tops\n'
+                "  help: give loss_weight once per top, in their order, or leave it out"
+            ],
+        ),
+        (
+            INPUT + 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" include { } exclude { } }',
+            [
+                'layer "r" (ReLU): has both include and exclude rules\n  help: keep the include rules '
+                "(the layer is there when any of them holds), or the exclude rules"
+            ],
+        ),
+        (
+            INPUT
+            + ip("a", "x", "p", 4, 'param { name: "w" }')
+            + ip("b", "x", "q", 5, 'param { name: "w" } param { name: "v" lr_mult: 1 }'),
+            ['layer "b" (InnerProduct): shares "w" with layer "a", which has shape (4, 3); here it is (5, 3)'],
+        ),
+        (
+            INPUT
+            + ip("a", "x", "p", 4, 'param { name: "w" lr_mult: 1 }')
+            + ip("b", "x", "q", 4, 'param { name: "w" lr_mult: 2 }'),
+            [
+                'layer "b" (InnerProduct): lr_mult of shared "w" is 2 here, but 1 in layer "a"\n'
+                "  help: give lr_mult in one of the layers only, or the same in all"
+            ],
+        ),
+    ],
+)
+def test_a_net_that_does_not_fit_together_is_told_so(text, wanted):
+    assert faults(text) == wanted
+
+
+def test_every_fault_of_a_net_is_reported_at_once():
+    text = INPUT + ip("a", "nope", "y") + ip("b", "x", "z", 0) + 'layer { name: "c" type: "Wat" bottom: "x" top: "w" }'
+    assert len(faults(text)) == 3
+
+
+def test_shapes_given_by_hand_stand_in_for_data_that_is_not_there():
+    data = 'layer { name: "d" type: "Data" top: "x" data_param { source: "no_such_lmdb" batch_size: 2 backend: LMDB } }\n'
+    graph = build(data + ip("a", "x", "y"), given={"x": (2, 3)}, missing_data=True)
+    assert graph.shape("y") == (2, 4)
+    assert "no_such_lmdb" in str(graph.warnings[0])
+    unknown = build(data + ip("a", "x", "y"), missing_data=True)
+    assert unknown.shape("y") is None

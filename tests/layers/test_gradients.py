@@ -1,0 +1,125 @@
+"""Gradients against finite differences in float64, away from kinks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from .conform import build, run_at
+
+ONE = [
+    'type: "AbsVal"',
+    'type: "BNLL"',
+    'type: "Dropout"',
+    'type: "Power" power_param { scale: -2 shift: 1 }',
+    'type: "Power" power_param { power: 2 scale: 0.5 shift: 0.3 }',
+    'type: "Power" power_param { power: 3 scale: 0.5 }',
+    'type: "Power" power_param { power: 3 scale: 0.5 shift: 5 }',
+    'type: "Power" power_param { power: -1.5 scale: 0.1 shift: 5 }',
+    'type: "Power" power_param { power: 0 }',
+    'type: "Power" power_param { scale: 0 shift: 2 power: 3 }',
+    'type: "ReLU"',
+    'type: "ReLU" relu_param { negative_slope: 0.2 }',
+    'type: "Sigmoid"',
+    'type: "TanH"',
+    'type: "Softmax"',
+    'type: "Softmax" softmax_param { axis: -1 }',
+    'type: "Flatten" flatten_param { axis: 0 end_axis: 1 }',
+    'type: "Split" top: "z"',
+]
+THREE = [
+    'type: "Concat" concat_param { axis: -1 }',
+    'type: "Eltwise" eltwise_param { coeff: 2 coeff: -1 coeff: 0.5 }',
+    'type: "Eltwise" eltwise_param { operation: PROD }',
+    'type: "Eltwise" eltwise_param { operation: PROD stable_prod_grad: false }',
+    'type: "Eltwise" eltwise_param { operation: MAX }',
+]
+LABELLED = [
+    'type: "SoftmaxWithLoss"',
+    'type: "SoftmaxWithLoss" loss_param { ignore_label: 1 }',
+    'type: "SoftmaxWithLoss" loss_param { ignore_label: 1 normalization: FULL }',
+    'type: "SoftmaxWithLoss" loss_param { normalization: NONE }',
+    'type: "SigmoidCrossEntropyLoss"',
+    'type: "SigmoidCrossEntropyLoss" loss_param { ignore_label: 1 normalization: VALID }',
+    'type: "InfogainLoss" bottom: "H"',
+    'type: "InfogainLoss" bottom: "H" loss_param { ignore_label: 2 }',
+    'type: "InfogainLoss" bottom: "H" loss_param { normalization: BATCH_SIZE }',
+]
+
+
+def _values(*shape: int, seed: int = 5) -> torch.Tensor:
+    """Numbers of both signs, none closer to 0 than 0.1, all different."""
+    count = int(torch.tensor(shape).prod())
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    steps = (order.double() - count / 2 + 0.5) / count * 4
+    return (steps + 0.1 * steps.sign()).reshape(shape).requires_grad_()
+
+
+def _differentiable(text: str, *bottoms: torch.Tensor) -> bool:
+    layer, _ = build(text, *(tuple(bottom.shape) for bottom in bottoms), phase=0)
+    return torch.autograd.gradcheck(lambda *given: tuple(layer.forward(run_at(), given, [])), bottoms)
+
+
+@pytest.mark.parametrize("text", ONE)
+def test_one_bottom(text: str) -> None:
+    assert _differentiable(f'name: "n" bottom: "x" top: "y" {text}', _values(2, 3, 4))
+
+
+@pytest.mark.parametrize("text", THREE)
+def test_three_bottoms(text: str) -> None:
+    apart = (0.0, 0.01, 0.02)
+    bottoms = [(_values(2, 3, 2, seed=seed) + apart[seed]).detach().requires_grad_() for seed in range(3)]
+    assert _differentiable(f'bottom: "a" bottom: "b" bottom: "c" top: "y" {text}', *bottoms)
+
+
+@pytest.mark.parametrize("text", LABELLED)
+def test_losses_with_labels(text: str) -> None:
+    scores = _values(4, 3, 2)
+    if "SigmoidCross" in text:
+        labels = torch.linspace(0, 2, 24).double().reshape(4, 3, 2)
+    else:
+        labels = torch.tensor([[0, 1], [2, 1], [0, 0], [1, 2]]).double()
+    rest = [_values(3, 3).detach()] if "Infogain" in text else []
+    assert _differentiable(f'bottom: "x" bottom: "l" top: "y" {text}', scores, labels, *rest)
+
+
+@pytest.mark.parametrize("norm", ["L1", "L2"])
+def test_hinge_loss(norm: str) -> None:
+    text = f'type: "HingeLoss" bottom: "x" bottom: "l" top: "y" hinge_loss_param {{ norm: {norm} }}'
+    assert _differentiable(text, _values(4, 3), torch.tensor([0, 2, 1, 1]).double())
+
+
+def test_euclidean_loss_reaches_both_bottoms() -> None:
+    text = 'type: "EuclideanLoss" bottom: "x" bottom: "l" top: "y"'
+    assert _differentiable(text, _values(4, 3, 2, seed=1), _values(4, 6, seed=2))
+
+
+def _gradient(text: str, *bottoms: torch.Tensor) -> list[torch.Tensor]:
+    layer, _ = build(text, *(tuple(bottom.shape) for bottom in bottoms))
+    given = [bottom.requires_grad_() for bottom in bottoms]
+    (top,) = layer.forward(run_at(), given, [])
+    return list(torch.autograd.grad(top.sum(), given))
+
+
+def test_kinks_are_the_originals() -> None:
+    zero = torch.zeros(3)
+    assert _gradient('type: "AbsVal" bottom: "x" top: "y"', zero.clone())[0].tolist() == [0, 0, 0]
+    assert _gradient('type: "ReLU" bottom: "x" top: "y"', zero.clone())[0].tolist() == [0, 0, 0]
+    leaky = _gradient('type: "ReLU" bottom: "x" top: "y" relu_param { negative_slope: 0.5 }', zero.clone())
+    assert leaky[0].tolist() == [0.5, 0.5, 0.5]
+    cube = _gradient('type: "Power" bottom: "x" top: "y" power_param { power: 3 }', torch.tensor([0.0, 2.0]))[0]
+    assert cube[0].isnan() and cube[1] == 12
+
+
+def test_ties_of_max_go_to_the_second_bottom_and_then_to_the_earlier() -> None:
+    text = 'type: "Eltwise" bottom: "a" bottom: "b" bottom: "c" top: "y" eltwise_param { operation: MAX }'
+    bottoms = [torch.tensor([1.0, 3.0, 0.0]), torch.tensor([1.0, 0.0, 2.0]), torch.tensor([1.0, 3.0, 2.0])]
+    assert [g.tolist() for g in _gradient(text, *bottoms)] == [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
+
+
+def test_hinge_gradient_is_zero_on_the_margin() -> None:
+    layer, _ = build('type: "HingeLoss" bottom: "x" bottom: "l" top: "y"', (1, 2), (1,))
+    scores = torch.tensor([[1.0, -1.0]], requires_grad=True)
+    (loss,) = layer.forward(run_at(), [scores, torch.zeros(1)], [])
+    assert loss == 0
+    assert torch.autograd.grad(loss, scores)[0].tolist() == [[0, 0]]

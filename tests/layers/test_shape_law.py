@@ -1,0 +1,149 @@
+"""The declared shape is the computed shape, over a grid of settings for each type."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from .conform import build, run_at
+
+Shape = tuple[int, ...]
+
+
+def _bottoms(shapes: list[Shape]) -> list[torch.Tensor]:
+    """Scores first, labels (zeros, so valid for any number of classes) second."""
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randn(shape, generator=generator) if not i else torch.zeros(shape) for i, shape in enumerate(shapes)]
+
+
+ELEMENTWISE = [
+    (f'type: "{kind}" bottom: "x" top: "y" {settings}', [shape])
+    for kind, settings in (
+        ("AbsVal", ""),
+        ("BNLL", ""),
+        ("Dropout", "dropout_param { dropout_ratio: 0.3 }"),
+        ("Power", ""),
+        ("Power", "power_param { power: 0 }"),
+        ("Power", "power_param { power: 2 scale: 3 shift: 1 }"),
+        ("Power", "power_param { power: 3 }"),
+        ("ReLU", ""),
+        ("ReLU", "relu_param { negative_slope: 0.1 }"),
+        ("Sigmoid", ""),
+        ("TanH", ""),
+    )
+    for shape in ((), (5,), (2, 3), (2, 3, 4, 5), (2, 1, 2, 3, 2))
+]
+SOFTMAX = [
+    (f'type: "Softmax" bottom: "x" top: "y" softmax_param {{ axis: {axis} }}', [(2, 3, 4)]) for axis in range(-3, 3)
+]
+FLATTEN = [
+    (f'type: "Flatten" bottom: "x" top: "y" flatten_param {{ axis: {axis} end_axis: {end} }}', [(2, 3, 4, 5)])
+    for axis in range(-4, 4)
+    for end in range(-4, 4)
+    if axis % 4 <= end % 4 + 1
+]
+CONCAT = [
+    (f'type: "Concat" bottom: "a" bottom: "b" bottom: "c" top: "y" concat_param {{ axis: {axis} }}', [shape] * count)
+    for axis in range(-2, 2)
+    for shape in ((2, 3), (2, 3, 4, 4))
+    for count in (1, 3)
+]
+ELTWISE = [
+    (f'type: "Eltwise" bottom: "a" bottom: "b" top: "y" eltwise_param {{ operation: {operation} }}', [shape] * count)
+    for operation in ("SUM", "PROD", "MAX")
+    for shape in ((), (4,), (2, 3, 2, 2))
+    for count in (2, 3)
+]
+SEVERAL = [
+    ('type: "Split" bottom: "x" top: "a" top: "b" top: "c"', [(2, 3)]),
+    ('type: "Silence" bottom: "a" bottom: "b"', [(2, 3), (4,)]),
+]
+LABELLED = [
+    (f'type: "{kind}" bottom: "x" bottom: "l" top: "a" {second} {settings}', [scores, labels])
+    for kind, field in (("SoftmaxWithLoss", "softmax_param"), ("Accuracy", "accuracy_param"))
+    for second in ("", 'top: "b"')
+    for settings, scores, labels in (
+        ("", (4, 3), (4,)),
+        ("", (4, 3), (4, 1, 1, 1)),
+        ("", (2, 3, 4, 5), (2, 1, 4, 5)),
+        (f"{field} {{ axis: -1 }}", (2, 3, 4), (2, 3)),
+        (f"{field} {{ axis: 2 }}", (2, 3, 4, 2), (2, 3, 2)),
+    )
+]
+LOSSES = [
+    ('type: "EuclideanLoss" bottom: "x" bottom: "l" top: "a"', [(4, 3), (4, 3)]),
+    ('type: "EuclideanLoss" bottom: "x" bottom: "l" top: "a"', [(4, 3, 2, 1), (4, 6)]),
+    ('type: "HingeLoss" bottom: "x" bottom: "l" top: "a"', [(4, 3, 2), (4, 1)]),
+    ('type: "HingeLoss" bottom: "x" bottom: "l" top: "a" hinge_loss_param { norm: L2 }', [(4, 3), (4,)]),
+    ('type: "SigmoidCrossEntropyLoss" bottom: "x" bottom: "l" top: "a"', [(4, 3, 2), (4, 6)]),
+    ('type: "SoftmaxWithLoss" bottom: "x" bottom: "l"', [(4, 3), (4,)]),
+    ('type: "InfogainLoss" bottom: "x" bottom: "l" bottom: "H" top: "a" top: "p"', [(4, 3), (4,), (3, 3)]),
+    (
+        'type: "InfogainLoss" bottom: "x" bottom: "l" bottom: "H" top: "a" infogain_loss_param { axis: 2 }',
+        [(4, 2, 3, 2), (4, 4), (1, 1, 3, 3)],
+    ),
+]
+GRID = [*ELEMENTWISE, *SOFTMAX, *FLATTEN, *CONCAT, *ELTWISE, *SEVERAL, *LABELLED, *LOSSES]
+
+
+@pytest.mark.parametrize(("text", "bottoms"), GRID, ids=lambda value: str(value)[:90])
+def test_declared_shape_is_computed_shape(text: str, bottoms: list[Shape]) -> None:
+    layer, declared = build(text, *bottoms)
+    computed = layer.forward(run_at(), _bottoms(bottoms), [])
+    assert [tuple(top.shape) for top in computed] == declared
+
+
+@pytest.mark.parametrize(("text", "bottoms"), GRID, ids=lambda value: str(value)[:90])
+def test_shapes_follow_a_new_batch_size(text: str, bottoms: list[Shape]) -> None:
+    layer, _ = build(text, *bottoms)
+    grown = [(6, *shape[1:]) if shape and shape[0] == bottoms[0][0] else shape for shape in bottoms]
+    declared = [tuple(shape) for shape in layer.shapes(grown)]
+    layer.raise_faults()
+    computed = layer.forward(run_at(), _bottoms(grown), [])
+    assert [tuple(top.shape) for top in computed] == declared
+
+
+@pytest.mark.parametrize(("text", "bottoms"), ELEMENTWISE + ELTWISE, ids=lambda value: str(value)[:90])
+def test_elementwise_types_keep_the_memory_format(text: str, bottoms: list[Shape]) -> None:
+    if len(bottoms[0]) != 4:
+        return
+    layer, _ = build(text, *bottoms, phase=0)
+    given = [tensor.contiguous(memory_format=torch.channels_last) for tensor in _bottoms(bottoms)]
+    (top,) = layer.forward(run_at(), given, [])
+    assert top.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        ("axis: 1", (2, 60)),
+        ("axis: 2", (2, 3, 20)),
+        ("axis: 1 end_axis: 2", (2, 12, 5)),
+        ("axis: 0 end_axis: -2", (24, 5)),
+        ("axis: -1", (2, 3, 4, 5)),
+        ("axis: 0 end_axis: 0", (2, 3, 4, 5)),
+        ("axis: 2 end_axis: 1", (2, 3, 1, 4, 5)),
+    ],
+)
+def test_flatten_by_hand(settings: str, shape: Shape) -> None:
+    _, tops = build(f'type: "Flatten" bottom: "x" top: "y" flatten_param {{ {settings} }}', (2, 3, 4, 5))
+    assert tops == [shape]
+
+
+@pytest.mark.parametrize(
+    ("text", "tops"),
+    [
+        ('type: "Input" top: "a" top: "b" input_param { shape { dim: 2 dim: 3 } }', [(2, 3), (2, 3)]),
+        ('type: "Input" top: "a" top: "b" input_param { shape { dim: 2 } shape { } }', [(2,), ()]),
+        ('type: "Input" top: "a"', [()]),
+        ('type: "DummyData" top: "a" top: "b" dummy_data_param { shape { dim: 2 dim: 3 } }', [(2, 3), (2, 3)]),
+        (
+            'type: "DummyData" top: "a" top: "b" '
+            "dummy_data_param { num: 2 num: 5 channels: 3 height: 4 width: 1 width: 6 }",
+            [(2, 3, 4, 1), (5, 3, 4, 6)],
+        ),
+        ('type: "DummyData" top: "a" dummy_data_param { num: 2 channels: 3 height: 4 width: 5 }', [(2, 3, 4, 5)]),
+    ],
+)
+def test_source_shapes_by_hand(text: str, tops: list[Shape]) -> None:
+    assert build(text)[1] == tops

@@ -1,0 +1,51 @@
+"""The folder of a run."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+
+from caffelite.logs import RunRecord, find_run, read
+from caffelite.logs.records import Note, Snapshotted
+from caffelite.logs.run_record import run_folder, sessions
+
+
+def test_a_session_says_what_repeats_it(tmp_path: Path) -> None:
+    record = RunRecord(tmp_path / "deep" / "lenet_run")
+    record.session(["caffelite", "train", "--solver", "s.prototxt"], 7, solver="s.prototxt")
+    record.write({"solver.prototxt": "base_lr: 0.1\n"})
+    record.close()
+    [session] = sessions(record.folder)
+    assert session["command"][1] == "train"
+    assert session["seed"] == 7
+    assert session["solver"] == "s.prototxt"
+    assert session["versions"]["python"] == platform.python_version()
+    assert {"torch", "numpy", "protobuf"} <= session["versions"].keys()
+    assert (record.folder / "solver.prototxt").read_text() == "base_lr: 0.1\n"
+
+
+def test_resuming_appends_and_a_new_run_sets_the_old_log_aside(tmp_path: Path) -> None:
+    for text, resumed in (("first", False), ("second", True), ("third", False)):
+        record = RunRecord(tmp_path, resumed=resumed)
+        record(Note(text))
+        record.close()
+    assert [timed.record for timed in read(tmp_path)] == [Note("third")]
+    [old] = tmp_path.glob("log.*.jsonl")
+    assert [json.loads(line)["text"] for line in old.read_text().splitlines()] == ["first", "second"]
+
+
+def test_the_run_of_a_snapshot_is_found(tmp_path: Path) -> None:
+    snapshot = tmp_path / "lenet_iter_100.caffemodel"
+    assert run_folder(snapshot) == tmp_path / "lenet_run"
+    assert find_run(snapshot) is None
+    other = RunRecord(tmp_path / "elsewhere")
+    other.session(["caffelite"], 1)
+    other(Snapshotted(100, "snapshots/lenet_iter_100.caffemodel", "snapshots/lenet_iter_100.solverstate"))
+    other.close()
+    assert find_run(snapshot) == other.folder
+    assert find_run(tmp_path / "lenet_iter_200.caffemodel") is None
+    named = RunRecord(tmp_path / "lenet_run")
+    named.session(["caffelite"], 1)
+    named.close()
+    assert find_run(snapshot) == named.folder
