@@ -26,8 +26,24 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 ## make mnist     get MNIST, train LeNet, test it, and say how well and where everything lies
+DATA := data/mnist
+MODELS := models/mnist
 mnist: venv
-	@$(BIN)/python models/mnist/train_lenet.py
+	@$(BIN)/caffelite data mnist $(DATA) --or-digits
+	@if [ -d $(DATA)/mnist_train_lmdb ]; then name=lenet; iterations=10000; batches=100; what=MNIST; \
+	else name=lenet_digits; iterations=1000; batches=3; what="scikit-learn's digits, NOT MNIST"; fi; \
+	weights=$(MODELS)/$${name}_iter_$$iterations.caffemodel; run=$(MODELS)/$${name}_run; \
+	set -ex; \
+	$(BIN)/caffelite train --solver $(MODELS)/$${name}_solver.prototxt; \
+	$(BIN)/caffelite test --weights $$weights --iterations $$batches 2> $$run/test.log \
+	    || { set +x; cat $$run/test.log; exit 1; }; \
+	$(BIN)/caffelite plot $$run --out $$run/curves.png; \
+	set +x; echo; \
+	sed -n 's/.*\] accuracy = /test accuracy: /p' $$run/test.log; \
+	echo "data:          $(DATA) ($$what)"; \
+	echo "weights:       $$weights"; \
+	echo "solver state:  $${weights%.caffemodel}.solverstate (to train on: caffelite train --snapshot)"; \
+	echo "the run:       $$run (log, curves.png, settings, versions)"
 
 ## make test      the tests, without the slow ones
 test: venv

@@ -80,7 +80,8 @@ def run(arguments: Sequence[str]) -> int:
         The exit status: 0, 1 where something failed, 2 where the command line is wrong, 130 after Ctrl-C.
     """
     try:
-        status = cli.main(normalised(arguments, cli), "caffelite", standalone_mode=False)
+        said = {"command": ["caffelite", *arguments]}
+        status = cli.main(normalised(arguments, cli), "caffelite", standalone_mode=False, obj=said)
         return status if isinstance(status, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         return _fail(error.format_message(), 2)

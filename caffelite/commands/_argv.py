@@ -6,7 +6,7 @@ or `--nologtostderr`, "-" and "_" alike in names, and all of it before the comma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import click
@@ -90,6 +90,18 @@ def _spelled(tokens: Sequence[str], command: click.Command, path: str) -> list[s
     return result
 
 
+def _commands(group: click.Group) -> Iterator[click.Command]:
+    """A group and all commands in it, at any depth."""
+    yield group
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _commands(command)
+        elif command is not None:
+            yield command
+
+
 def _command_at(tokens: Sequence[str], group: click.Group) -> int | None:
     """Where the command stands: the first token that is neither an option nor the value of one."""
     valued: set[str] | None = None
@@ -99,9 +111,7 @@ def _command_at(tokens: Sequence[str], group: click.Group) -> int | None:
         if not _is_option(token):
             return position
         if valued is None:  # only a line that begins with options pays for importing every command
-            context = click.Context(group)
-            commands = [group, *filter(None, (group.get_command(context, n) for n in group.list_commands(context)))]
-            valued = {name for one in commands for name, option in _options(one).items() if option.valued}
+            valued = {name for one in _commands(group) for name, option in _options(one).items() if option.valued}
         position += 2 if "=" not in token and _key(token) in valued else 1
     return None
 

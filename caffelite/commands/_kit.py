@@ -97,7 +97,8 @@ file_options = together(
         "sets",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="Put a value over the file's, as if it stood there: base_lr=0.1, 'layer[ip1].lr_mult=2'. Repeatable.",
+        help="Put a value over the file's, as if it stood there: base_lr=0.1, "
+        "'layer[ip1].inner_product_param.num_output=300'. Repeatable.",
     ),
     click.option("--strict", is_flag=True, help="Treat warnings about the files as errors."),
 )
@@ -151,16 +152,17 @@ log_options = together(
 """What glog's flags are for scripts written for the original, and `--debug`."""
 
 
-def log_settings() -> dict[str, Any]:
-    """What :data:`log_options` were given in the running command."""
-    return click.get_current_context().ensure_object(dict)
+def command_line() -> list[str]:
+    """The running command as it was typed."""
+    said: list[str] = click.get_current_context().ensure_object(dict)["command"]
+    return said
 
 
 def open_log(training: bool = False) -> Log:
     """The log of the running command, as a context manager: see :class:`._log.Log`."""
     from ._log import Log
 
-    settings = log_settings()
+    settings = click.get_current_context().ensure_object(dict)
     return Log(
         folder=None if settings["logtostderr"] else settings["log_dir"],
         to_stderr=settings["alsologtostderr"] or settings["logtostderr"] or not settings["log_dir"],

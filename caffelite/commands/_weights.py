@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..net import Net
+    from ..net.weights import Loaded
     from ._log import Log
 
 
@@ -17,11 +19,12 @@ def load_and_tell(net: Net, path: str, log: Log) -> None:
     """
     log.note(f"Finetuning from {path}", "solver.cpp:72")
     report = net.load_weights(path)
-    widths = [
-        max((len(text) for text in column), default=0)
-        for column in zip(*((r.layer, r.status) for r in report), strict=True)
-    ]
+    name, status = (max((len(text) for text in column), default=0) for column in _columns(report))
     for row in report:
-        log.note(f"    {row.layer:<{widths[0]}}  {row.status:<{widths[1]}}  {row.detail}".rstrip(), "net.cpp:747")
+        log.note(f"    {row.layer:<{name}}  {row.status:<{status}}  {row.detail}".rstrip(), "net.cpp:747")
     if not any(row.status == "loaded" for row in report):
         log.note(f"no layer of the net got weights from {path}: no layer of it has the same name", severity="warning")
+
+
+def _columns(report: Sequence[Loaded]) -> tuple[list[str], list[str]]:
+    return [row.layer for row in report], [row.status for row in report]

@@ -116,7 +116,7 @@ def _build(net: NetFile, state: Any, found: _Findings, given: Shapes) -> None:
         return
     found.add(*graph.warnings)
     layers = sum(node.type != "Split" for node in graph.nodes)
-    found.about.append(f'net "{graph.name}" in {phase}: {layers} layers')
+    found.about.append(f'net "{graph.name}" in {phase}: {layers} layer{"s" * (layers != 1)}')
 
 
 def _report(path: str, found: _Findings, strict: bool) -> bool:

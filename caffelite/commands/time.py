@@ -67,10 +67,13 @@ class _Clock:
         self.spent = {way: [0.0] * len(net.graph.nodes) for way in ("forward", "backward")}
         self._last = 0.0
 
-    def start(self) -> None:
+    def start(self) -> float:
+        """From now on."""
         self._last = self.now()
+        return self._last
 
     def now(self) -> float:
+        """Milliseconds, of no meaning but their differences."""
         if self.net.run.device.type == "cuda":
             import torch
 
@@ -78,6 +81,7 @@ class _Clock:
         return perf_counter() * 1000
 
     def watch(self, way: str, layer: int) -> None:
+        """A layer is done."""
         now = self.now()
         self.spent[way][layer] += now - self._last
         self._last = now
@@ -89,19 +93,17 @@ def _measure(net: Any, iterations: int, log: Log) -> None:
     log.note(f"Initial loss: {number(float(loss))}", "caffe.cpp:356")
     log.note("Performing Backward", "caffe.cpp:357")
     net.backward()
-    clock = _Clock(net)
-    net.observed_plan.watch = clock.watch
+    clock, plan = _Clock(net), net.observed_plan
+    plan.watch = clock.watch
     log.note("*** Benchmark begins ***", "caffe.cpp:365")
     log.note(f"Testing for {iterations} iterations.", "caffe.cpp:366")
     forward = backward = 0.0
     began = clock.now()
     for iteration in range(iterations):
-        clock.start()
-        start = clock.now()
-        net.forward()
-        middle = clock.now()
-        clock.start()
-        net.backward()
+        start = clock.start()
+        plan.forward()
+        middle = clock.start()
+        plan.backward()
         end = clock.now()
         forward, backward = forward + middle - start, backward + end - middle
         log.note(f"Iteration: {iteration + 1} forward-backward time: {number(end - start)} ms.", "caffe.cpp:394")

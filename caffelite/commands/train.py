@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import CaffeliteError, Fault, UsageError
-from ._kit import described, file_options, gpu_numbers, gpu_option, log_options, open_log, parts, state_options
+from ._kit import (
+    command_line,
+    described,
+    file_options,
+    gpu_numbers,
+    gpu_option,
+    log_options,
+    open_log,
+    parts,
+    state_options,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
         "caffelite train --solver lenet_solver.prototxt",
         "caffelite train --solver lenet_solver.prototxt --snapshot lenet_iter_5000.solverstate",
         "caffelite train --solver lenet_solver.prototxt --weights pretrained.caffemodel",
-        "caffelite train --solver lenet_solver.prototxt --set base_lr=0.005 --set 'layer[ip1].lr_mult=2'",
+        "caffelite train --solver lenet_solver.prototxt --set base_lr=0.005 --set 'layer[ip1].param[0].lr_mult=2'",
     ],
     notes=(
         "Ctrl-C (or SIGTERM) snapshots and stops; a second Ctrl-C ends at once.  Every run keeps a record in "
@@ -198,7 +207,7 @@ def _record(file: SolverFile, solver: Solver, folder: Path, snapshot: str | None
     try:
         record = RunRecord(folder, resumed=snapshot is not None)
         record.session(
-            ["caffelite", *sys.argv[1:]], solver.net.run.seed, solver=file.path, snapshot=snapshot,
+            command_line(), solver.net.run.seed, solver=file.path, snapshot=snapshot,
             device=str(solver.net.run.device),
         )  # fmt: skip
         record.write(texts)

@@ -128,16 +128,19 @@ class Parameter(Blob):
     @property
     def diff(self) -> np.ndarray:
         """The gradient; after a solver's step, the update that was applied, as in the original."""
-        if self.update is not None:
-            self.grad = self.update()
-            self.diff_mirror.set(self.grad)
-        elif not self.diff_mirror.lent:
+        self._show_update()
+        if not self.diff_mirror.lent:
             self.diff_mirror.set(self.tensor.grad)
         return self.diff_mirror.array()
 
     @diff.setter
     def diff(self, values: np.ndarray) -> None:
         self.diff[...] = values
+
+    def _show_update(self) -> None:
+        if self.update is not None:
+            self.grad = self.update()
+            self.diff_mirror.set(self.tensor.grad)
 
     @property
     def owner(self) -> Parameter:
@@ -153,7 +156,9 @@ class Parameter(Blob):
             self.tensor.grad.add_(gradient)
 
     def pull(self) -> None:
-        """Take in what was written to arrays people hold."""
+        """Take in what was written to arrays people hold; where `diff` shows an update, that is what gradients are
+        added to, as in the original."""
+        self._show_update()
         if self.data_mirror.lent:
             self.data_mirror.tensor()
         if self.diff_mirror.lent:
@@ -165,7 +170,8 @@ class Parameter(Blob):
         """Show new values and gradients in arrays people hold."""
         self.data_mirror.refresh()
         if self.diff_mirror.lent:
-            self.diff_mirror.set(self.update() if self.update is not None else self.tensor.grad)
+            self._show_update()
+            self.diff_mirror.set(self.tensor.grad)
 
     def clear(self) -> None:
         """Forget the gradient."""

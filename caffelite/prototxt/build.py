@@ -9,7 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from .hints import Level, root_label, unknown_field
+from .hints import Hint, Level, root_label, unknown_field
 from .tree import Block, Document, Field, ListValue, Scalar, Value
 from .values import BadValue, Reader, kind, reader
 from .where import Findings, TreePlaces
@@ -62,6 +62,7 @@ class _Builder:
         self.document = document
         self.findings = findings
         self.levels: list[Level] = []
+        self._overrun: set[int] = set()
 
     def run(self, message: Message) -> None:
         self._fill(message, self.document.fields, root_label(message.DESCRIPTOR))
@@ -82,11 +83,21 @@ class _Builder:
 
     def _unknown(self, field: Field) -> None:
         name = field.name.text
-        hint = unknown_field(name, self.levels)
-        self.findings.add(field.name.start, f'unknown field "{name}" in {self.levels[-1].label}', hint.help)
+        hint = unknown_field(name, self.levels, block=isinstance(field.value, Block))
+        if not self._follows_from_a_brace(hint):
+            self.findings.add(field.name.start, f'unknown field "{name}" in {self.levels[-1].label}', hint.help)
         if hint.meant is not None and hint.meant.message_type is not None and isinstance(field.value, Block):
             # What is inside is checked as the block that was meant, so that its faults are told in the same run.
             self._fill(GetMessageClass(hint.meant.message_type)(), field.value.fields, hint.meant.name)
+
+    def _follows_from_a_brace(self, hint: Hint) -> bool:
+        """Whether this is only one more field swallowed by a block whose missing brace has been told already."""
+        if not (hint.outside and self.findings.unbalanced):
+            return False
+        block = id(self.levels[-1].fields)
+        told = block in self._overrun
+        self._overrun.add(block)
+        return told
 
     def _set(self, message: Message, field: Field, known: _Known, seen: dict[str, tuple[Field, Any]]) -> None:
         if isinstance(field.value, ListValue) and not self._list_fits(field, field.value, known):

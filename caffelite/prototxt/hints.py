@@ -27,43 +27,50 @@ def root_label(descriptor: Descriptor) -> str:
 
 
 class Hint(NamedTuple):
-    """What to say about an unknown field, and the field that was probably meant."""
+    """What to say about an unknown field, the field that was probably meant, and whether it belongs further out."""
 
     help: str | None
     meant: FieldDescriptor | None = None
+    outside: bool = False
 
 
-def unknown_field(name: str, levels: list[Level]) -> Hint:
-    """The hint for an unknown field in the innermost of `levels`: the level or block it belongs in, or its spelling."""
+def unknown_field(name: str, levels: list[Level], *, block: bool = False) -> Hint:
+    """The hint for an unknown field in the innermost of `levels`: the level or block it belongs in, or its spelling.
+    `block` says whether it was written as a block: a block is no stray setting, nor the other way round."""
     here, around = levels[-1], levels[-2::-1]
-    inside = _blocks_with(name, here)
+    inside = _blocks_with(name, here, block)
     if inside:
         return Hint(f"it belongs in {_either(inside)}")
     for level in around:
-        if name in level.descriptor.fields_by_name:
+        if _has(level.descriptor, name, block):
             help = f'it belongs in {level.label}: is a "}}" missing above?'
-            return Hint(help, level.descriptor.fields_by_name[name])
-    beside = _blocks_with(name, around[0]) if around else []
+            return Hint(help, level.descriptor.fields_by_name[name], outside=True)
+    beside = _blocks_with(name, around[0], block) if around else []
     if beside:
         return Hint(f"it belongs in {_either(beside)}")
-    return _near(name, here)
+    return _near(name, here, block)
 
 
-def _near(name: str, here: Level) -> Hint:
+def _has(descriptor: Descriptor, name: str, block: bool) -> bool:
+    field = descriptor.fields_by_name.get(name)
+    return field is not None and (field.message_type is not None) == block
+
+
+def _near(name: str, here: Level, block: bool) -> Hint:
     near = nearest(name, here.descriptor.fields_by_name)
     if near:
         return Hint(f"did you mean {near}?", here.descriptor.fields_by_name[near])
     blocks = [field.message_type for field in here.descriptor.fields if field.message_type is not None]
-    near = nearest(name, sorted({field.name for block in blocks for field in block.fields}))
-    return Hint(f"did you mean {near}, in {_either(_blocks_with(near, here))}?" if near else None)
+    near = nearest(name, sorted({f.name for one in blocks for f in one.fields if _has(one, f.name, block)}))
+    return Hint(f"did you mean {near}, in {_either(_blocks_with(near, here, block))}?" if near else None)
 
 
-def _blocks_with(name: str, level: Level) -> list[str]:
+def _blocks_with(name: str, level: Level, block: bool) -> list[str]:
     """The blocks of a message that hold a field of that name; only the one that its `type` asks for, if it is there."""
     owners = [
         field.name
         for field in level.descriptor.fields
-        if field.message_type is not None and name in field.message_type.fields_by_name
+        if field.message_type is not None and _has(field.message_type, name, block)
     ]
     kind = _type_of(level.fields)
     matching = [owner for owner in owners if owner.removesuffix("_param").replace("_", "") == kind]

@@ -88,7 +88,8 @@ def _covering(placed: list[tuple[str, Place]], path: str) -> Place | None:
 def _toucher(placed: list[tuple[str, Place]], path: str) -> Place | None:
     """The place of the last assignment that set something in the block that the path's field belongs to."""
     block = path.rpartition(".")[0]
-    return _covering(placed, block) or next((at for start, at in reversed(placed) if start.startswith(f"{block}.")), None)
+    inside = (place for start, place in reversed(placed) if start.startswith(f"{block}."))
+    return _covering(placed, block) or next(inside, None)
 
 
 def _assign(message: Message, assignment: str) -> tuple[list[str], list[Fault]]:

@@ -27,6 +27,7 @@ def parse(text: str, file: str | None = None) -> tuple[Document, Findings]:
         second = _Parser(tokens, file, by_indent=True)
         if second.unbalanced <= parser.unbalanced:
             parser = second
+        parser.findings.unbalanced = True
     _warn_of_slashes(parser.document, parser.findings)
     return parser.document, parser.findings
 

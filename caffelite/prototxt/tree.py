@@ -14,7 +14,6 @@ from typing import TypeAlias
 from ..errors import Place
 from .tokens import Token
 
-
 _SHOWN = 400
 
 

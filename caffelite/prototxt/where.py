@@ -16,6 +16,8 @@ class Findings:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.unbalanced = False
+        """Whether braces are missing or left over, so that fields may stand in blocks they were not meant for."""
         self._found: list[tuple[int, Fault]] = []
 
     def add(self, offset: int, message: str, help: str | None = None, severity: Severity = "error") -> None:

@@ -179,7 +179,7 @@ class Solver:
         if not self.settings.snapshot_after_train:
             if self.stopped and self._saved_at != self.iter:
                 text = f"No snapshot of iteration {self.iter} is written: snapshot_after_train is false"
-                self._note(text, severity="warning")
+                emit(self.sinks, records.Note(text, "warning"))
         elif not self._snapshots(self.iter) and self._saved_at != self.iter:
             self.snapshot()
 
@@ -212,8 +212,8 @@ class Solver:
             text = f"(L2 norm {number(norm)} > {limit}) by scale factor {number(scale)}"
             self._note(f"Gradient clipping: scaling down gradients {text}", "sgd_solver.cpp:99")
 
-    def _note(self, text: str, source: str = "solver.cpp:0", severity: Any = "info") -> None:
-        emit(self.sinks, records.Note(text, severity, source))
+    def _note(self, text: str, source: str) -> None:
+        emit(self.sinks, records.Note(text, source=source))
 
     # -- testing --------------------------------------------------------------------------------------------------
 

@@ -39,21 +39,22 @@ def average(net: Any, batches: int, *, with_loss: bool, interrupted: Callable[[]
     Returns:
         The means, or None when interrupted.
     """
-    sums = np.zeros(0, np.float32)
-    total = np.float32(0)
+    sums, total = np.zeros(0, np.float32), np.float32(0)
+    values: list[tuple[str, float, list[float]]] = []
     for batch in range(batches):
         if interrupted():
             return None
         loss = net.forward()
         if with_loss:
             total += np.float32(float(loss))
-        scores = np.array([value for _, _, flat in net.output_values() for value in flat], np.float32)
+        values = net.output_values()
+        scores = np.array([value for _, _, flat in values for value in flat], np.float32)
         sums = scores if batch == 0 else sums + scores
     if batches <= 0:
         return Average((), None)
     means = (sums / np.float32(batches)).tolist()
     outputs = tuple(
         OutputValue(value.index, value.name, mean, value.weight)
-        for value, mean in zip(outputs_of(net.output_values()), means, strict=True)
+        for value, mean in zip(outputs_of(values), means, strict=True)
     )
     return Average(outputs, float(total / np.float32(batches)) if with_loss else None)

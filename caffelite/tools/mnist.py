@@ -145,8 +145,9 @@ def build(
     """
     folder = Path(target_dir)
     kept = {name for name in TARGETS if not force and _whole(folder / name, TARGETS[name][1] if verify else None)}
-    for name in TARGETS.keys() - kept:
-        refuse_to_overwrite(folder / name, force)
+    for name in TARGETS:
+        if name not in kept:
+            refuse_to_overwrite(folder / name, force)
     files: dict[str, Path] = {}
     source = None
     if len(kept) < len(TARGETS):

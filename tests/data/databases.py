@@ -27,7 +27,10 @@ def datum(image: np.ndarray, label: int | None = None) -> bytes:
 
 def write_values(path: Path, values: Sequence[bytes], **options: Any) -> Path:
     """An LMDB of these values under keys 00000000, 00000001 …"""
-    with lmdb.open(str(path), map_size=1 << 24, lock=False, **options) as environment, environment.begin(True) as txn:
+    with (
+        lmdb.open(str(path), map_size=1 << 24, lock=False, **options) as environment,
+        environment.begin(write=True) as txn,
+    ):
         for index, value in enumerate(values):
             txn.put(b"%08d" % index, value)
     return path

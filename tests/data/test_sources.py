@@ -20,7 +20,7 @@ def read(path: Path, start: int, count: int) -> list[bytes]:
 
 
 def test_records_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
-    with lmdb.open(str(tmp_path / "db"), lock=False) as environment, environment.begin(True) as txn:
+    with lmdb.open(str(tmp_path / "db"), lock=False) as environment, environment.begin(write=True) as txn:
         for key in (b"b", b"a", b"10", b"9", b"c"):
             txn.put(key, b"value of " + key)
     assert read(tmp_path / "db", 0, 5) == [b"value of " + key for key in (b"10", b"9", b"a", b"b", b"c")]
@@ -55,6 +55,16 @@ def test_two_readers_share_one_database_and_do_not_disturb_each_other(tmp_path: 
     lmdb.open(str(path), readonly=True, lock=False).close()  # raises where the path is still open in this process
 
 
+def test_a_database_that_took_the_place_of_an_open_one_is_read(tmp_path: Path) -> None:
+    old = acquire(write_values(tmp_path / "db", [b"old"]), "LMDB")
+    write_values(tmp_path / "other", [b"new"])
+    (tmp_path / "db").rename(tmp_path / "aside")
+    (tmp_path / "other").rename(tmp_path / "db")
+    assert read(tmp_path / "db", 0, 1) == [b"new"]
+    assert old.reader().read(0, 1) == [b"old"]
+    release(old)
+
+
 def test_release_finds_the_source_after_a_change_of_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_values(tmp_path / "db", [b"x"])
     monkeypatch.chdir(tmp_path)
@@ -73,7 +83,7 @@ def test_backend_is_found_by_looking(tmp_path: Path) -> None:
 
 def test_a_wrong_backend_is_told_what_lies_there(tmp_path: Path) -> None:
     path = write_values(tmp_path / "db", [b"x"])
-    with pytest.raises(DataError, match="backend is LEVELDB, but .* is an LMDB") as caught:
+    with pytest.raises(DataError, match=r"backend is LEVELDB, but .* is an LMDB") as caught:
         resolve(path, "LEVELDB")
     assert "backend: LMDB" in str(caught.value)
 
@@ -88,7 +98,7 @@ def test_a_leveldb_is_explained(tmp_path: Path) -> None:
 def test_missing_and_foreign_paths_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("just text, and more of it than an LMDB's header is long")
-    with pytest.raises(DataError, match="no database at .*gone") as caught:
+    with pytest.raises(DataError, match=r"no database at .*gone") as caught:
         resolve(tmp_path / "gone", None, help="make it so")
     assert caught.value.faults[0].help == "make it so"
     with pytest.raises(DataError, match="a folder without an LMDB or a LevelDB"):
@@ -119,7 +129,10 @@ def test_a_cut_off_lmdb_is_refused_and_closed(tmp_path: Path) -> None:
 
 def test_an_lmdb_open_elsewhere_in_the_process_is_explained(tmp_path: Path) -> None:
     path = write_values(tmp_path / "db", [b"x"])
-    with lmdb.open(str(path), readonly=True, lock=False), pytest.raises(DataError, match="already open in this process"):
+    with (
+        lmdb.open(str(path), readonly=True, lock=False),
+        pytest.raises(DataError, match="already open in this process"),
+    ):
         acquire(path, "LMDB")
 
 

@@ -19,7 +19,9 @@ from caffelite.proto import NetParameter, SolverParameter
 from caffelite.prototxt.build import is_repeated
 
 F = FieldDescriptor
-GOLDEN = Path(os.environ.get("CAFFELITE_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
+_REPO = Path(__file__).parents[2]
+GOLDEN = [_REPO / "tests" / "golden", Path(os.environ.get("CAFFELITE_GOLDEN", _REPO.parent / "shared" / "golden"))]
+"""Where recorded files may lie: the few that a clone carries, and all of them."""
 
 _NUMBERS = {
     F.CPPTYPE_INT32: st.integers(-(2**31), 2**31 - 1),
@@ -189,7 +191,7 @@ train_state { stage: "a" stage: "b" level: -1 }
 def corpus() -> list[tuple[str, type[Message]]]:
     """Valid texts with their types: two of our own, and the recorded ones where they are at hand."""
     found: list[tuple[str, type[Message]]] = [(SAMPLE_NET, NetParameter), (SAMPLE_SOLVER, SolverParameter)]
-    for path in sorted(GOLDEN.rglob("*.prototxt")):
+    for path in (path for folder in GOLDEN for path in sorted(folder.rglob("*.prototxt"))):
         text = path.read_text("utf-8")
         found += [(text, kind) for kind in (NetParameter, SolverParameter) if by_protobuf(text, kind) is not None]
     return found

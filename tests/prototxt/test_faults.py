@@ -260,6 +260,22 @@ def test_every_forgotten_brace_is_told_where_it_was_forgotten() -> None:
     ]
 
 
+def test_what_only_follows_from_a_forgotten_brace_is_told_once() -> None:
+    layers = "layer { relu_param { negative_slope: 1 } " + 'layer { name: "b" nam: "c" } ' * 3
+    with pytest.raises(PrototxtError) as caught:
+        loads(layers, NetParameter)
+    assert [fault.message for fault in caught.value.faults] == [
+        '"{" of layer is never closed',
+        'unknown field "layer" in layer',
+        'unknown field "nam" in layer',
+        'unknown field "nam" in layer',
+        'unknown field "nam" in layer',
+    ]
+    with pytest.raises(PrototxtError) as caught:
+        loads("layer { relu_param { top: 'x' bottom: 'y' } }", NetParameter)
+    assert len(caught.value.faults) == 2
+
+
 def test_without_indentation_the_brace_that_was_opened_is_named() -> None:
     assert told("layer {\nrelu_param {\nnegative_slope: 1\n}") == (
         'net.prototxt:1:7: "{" of layer is never closed\n    layer {\n          ^\n  help: add "}" at the end'

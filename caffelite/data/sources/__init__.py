@@ -36,12 +36,18 @@ class Reader(ABC):
         """Give the cursor back.  May be called twice."""
 
 
+def identity(path: Path) -> tuple[int, int]:
+    """What lies at `path`, by whatever name, until something else takes its place: its device and inode."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 class Source(ABC):
     """An open database of records in the order of their keys."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.real = path.resolve()
+        self.identity = identity(path)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -68,7 +74,7 @@ class Kind:
 kinds: Registry[Kind] = Registry("database backend", "caffelite.data.sources")
 
 _lock = threading.Lock()
-_shared: dict[Path, tuple[Source, int]] = {}
+_shared: dict[tuple[int, int], tuple[Source, int]] = {}
 
 
 def resolve(path: Path, backend: str | None, help: str | None = None) -> str:
@@ -104,17 +110,17 @@ def acquire(path: Path, backend: str) -> Source:
         DataError: it cannot be opened.
     """
     with _lock:
-        source, users = _shared.get(path.resolve()) or (kinds[backend].open(path), 0)
-        _shared[source.real] = (source, users + 1)
+        source, users = _shared.get(identity(path)) or (kinds[backend].open(path), 0)
+        _shared[source.identity] = (source, users + 1)
         return source
 
 
 def release(source: Source) -> None:
     """Give a source back; the last one to do so closes it."""
     with _lock:
-        users = _shared[source.real][1] - 1
+        users = _shared[source.identity][1] - 1
         if users:
-            _shared[source.real] = (source, users)
+            _shared[source.identity] = (source, users)
         else:
-            del _shared[source.real]
+            del _shared[source.identity]
             source.close()

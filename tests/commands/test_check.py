@@ -1,0 +1,124 @@
+"""`check` and `summary`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from caffelite.commands import run
+from caffelite.commands._files import is_solver
+
+NET = """name: "small"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+layer {
+  name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 }
+}
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip" inner_product_param { num_output: 5 } }
+"""
+FED = """layer {{ name: "d" type: "{type}" top: "data" top: "label" include {{ phase: {phase} }}
+  dummy_data_param {{ shape {{ dim: 2 dim: 3 }} shape {{ dim: 2 }} }} }}
+layer {{ name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param {{ num_output: 5 }} }}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }}
+"""
+
+
+@pytest.fixture
+def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "net.prototxt"
+    path.write_text(NET)
+    return path
+
+
+def solver(net: str) -> str:
+    return f'net: "{net}"\nbase_lr: 0.1\nlr_policy: "fixed"\nmax_iter: 1\nsnapshot_prefix: "x"\nsolver_mode: CPU\n'
+
+
+def test_a_good_net_is_ok(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", str(net)]) == 0
+    assert capsys.readouterr().out == f'{net}: ok: net "small" in TRAIN: 4 layers; net "small" in TEST: 4 layers\n'
+
+
+def test_every_fault_is_listed_once(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = NET.replace('bottom: "data" top: "conv"', 'bottom: "dta" top: "conv"').replace('"ReLU"', '"RLU"')
+    net.write_text(text)
+    assert run(["check", str(net)]) == 1
+    out = capsys.readouterr().out
+    assert out.count('unknown bottom "dta"') == 1
+    assert out.count('unknown layer type "RLU"') == 1
+    assert "did you mean data?" in out
+    assert out.endswith(f"{net}: 2 errors\n")
+
+
+def test_a_solver_is_checked_with_its_nets(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net.write_text(FED.format(type="DummyData", phase="TRAIN"))
+    path = net.parent / "solver.prototxt"
+    path.write_text(solver(net.name))
+    assert run(["check", str(path)]) == 0
+    assert "ok: solver, SGD, fixed rate" in capsys.readouterr().out
+    path.write_text(solver(net.name).replace("base_lr: 0.1", "bas_lr: 0.1"))
+    assert run(["check", str(path)]) == 1
+    assert 'unknown field "bas_lr"' in capsys.readouterr().out
+    path.write_text(solver("nope.prototxt"))
+    assert run(["check", str(path)]) == 1
+    assert "nope.prototxt" in capsys.readouterr().out
+
+
+def test_a_net_for_one_phase_is_checked_in_that_phase(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net.write_text(FED.format(type="DummyData", phase="TRAIN"))
+    assert run(["check", str(net)]) == 0
+    assert "TEST" not in capsys.readouterr().out
+    assert run(["check", str(net), "--phase", "TEST"]) == 1
+
+
+def test_data_that_is_not_there_is_a_warning(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net.write_text(
+        'layer { name: "d" type: "Data" top: "data" data_param { source: "nope_lmdb" batch_size: 2 backend: LMDB } }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 5 } }\n'
+    )
+    assert run(["check", str(net)]) == 0
+    assert "ok (1 warning)" in capsys.readouterr().out
+    assert run(["check", str(net), "--strict"]) == 1
+    capsys.readouterr()
+    assert run(["summary", str(net), "--shape", "data=2,3,8,8"]) == 0
+    out = capsys.readouterr().out
+    assert "2x5" in out
+    assert f"{3 * 8 * 8 * 5 + 5:,}" in out
+
+
+def test_values_put_over_the_file_are_checked_like_it(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["summary", str(net), "--set", "layer[ip].inner_product_param.num_output=7"]) == 0
+    assert "2x7" in capsys.readouterr().out
+    assert run(["check", str(net), "--set", "layer[ip].inner_product_param.num_outputs=7"]) == 1
+    assert "num_output" in capsys.readouterr().out
+
+
+def test_summary_counts_by_hand(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["summary", str(net)]) == 0
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
+    assert rows["conv"][1:] == ["Convolution", "2x4x6x6", "112", f"{2 * 4 * 36 * 27:,}", "1.1", "KiB"]
+    assert rows["relu"][1:] == ["ReLU", "2x4x6x6"]
+    assert rows["ip"][3] == str(144 * 5 + 5)
+    assert rows["ip"][4] == f"{2 * 144 * 5:,}"
+    total = 2 * 4 * 36 * 27 + 2 * 144 * 5
+    assert rows["4"][1:4] == ["layers", str(112 + 725), f"{total:,}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('base_lr: 0.1 net: "x"', True),
+        ('train_net: "x"', True),
+        ("net_param { layer { name: 'a' } }", True),
+        ('# base_lr: 0.1\nlayer { name: "net: x" }', False),
+        (NET, False),
+        ("", False),
+    ],
+)
+def test_solvers_are_told_from_nets_by_their_fields(tmp_path: Path, text: str, expected: bool) -> None:
+    path = tmp_path / "x.prototxt"
+    path.write_text(text)
+    assert is_solver(str(path)) is expected

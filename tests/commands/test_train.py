@@ -1,0 +1,156 @@
+"""Training runs: records, resuming, interrupting, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from caffelite.logs import read
+from caffelite.logs.records import Displayed, Finished, Snapshotted, Solving
+from tests.conftest import REPO
+
+from .conftest import Run
+
+
+def test_a_run_keeps_a_record(here: Run, files: Path) -> None:
+    done = here("train", "-solver", "solver.prototxt", "--set", "max_iter=20", "--logtostderr=1")
+    assert done.status == 0, done.err
+    run = files / "snap_run"
+    records = [timed.record for timed in read(run)]
+    assert [record.iteration for record in records if isinstance(record, Displayed)] == [0, 5, 10, 15]
+    assert [record.iteration for record in records if isinstance(record, Snapshotted)] == [15, 20]
+    assert isinstance(records[-2], Finished)
+    session = json.loads((run / "sessions.jsonl").read_text())
+    assert session["seed"] == 5
+    assert session["command"][:3] == ["caffelite", "train", "-solver"]
+    assert "max_iter: 20" in (run / "solver.prototxt").read_text()
+    assert "phase: TRAIN" in (run / "train.prototxt").read_text()
+    assert '"Accuracy"' in (run / "test_0.prototxt").read_text()
+
+    scored = here("test", "--weights", "snap_iter_20.caffemodel", "--iterations", "2")
+    assert scored.status == 0, scored.err
+    assert "] acc = " in scored.err
+
+    resumed = here("train", "-solver", "solver.prototxt", "--snapshot", "snap_iter_20.solverstate")
+    assert resumed.status == 0, resumed.err
+    records = [timed.record for timed in read(run)]
+    assert [record.iteration for record in records if isinstance(record, Solving)] == [0, 20]
+    assert len((run / "sessions.jsonl").read_text().splitlines()) == 2
+
+
+def test_run_dir_and_log_dir(here: Run, files: Path) -> None:
+    (files / "logs").mkdir()
+    done = here("train", "-solver", "solver.prototxt", "--run-dir", "kept", "--log_dir", "logs", "--set", "max_iter=1")
+    assert done.status == 0, done.err
+    assert (files / "kept" / "log.jsonl").exists()
+    assert not (files / "snap_run").exists()
+    assert "Solving tiny" in (files / "logs" / "caffelite.INFO").read_text()
+
+
+def test_a_resumed_run_goes_on_with_its_seed(here: Run, files: Path) -> None:
+    text = (files / "solver.prototxt").read_text().replace("random_seed", "# random_seed")
+    (files / "solver.prototxt").write_text(text)
+    assert here("train", "-solver", "solver.prototxt", "--set", "max_iter=15").status == 0
+    assert here("train", "-solver", "solver.prototxt", "-snapshot", "snap_iter_15.solverstate").status == 0
+    seeds = [json.loads(line)["seed"] for line in (files / "snap_run" / "sessions.jsonl").read_text().splitlines()]
+    assert seeds[0] == seeds[1]
+
+
+def test_finetuning_says_which_layers_were_loaded(here: Run) -> None:
+    done = here("train", "-solver", "fine_solver.prototxt", "-weights", "init.caffemodel", "--set", "max_iter=1")
+    assert done.status == 0, done.err
+    table = [line.split("] ", 1)[1].split() for line in done.err.splitlines() if "net.cpp:747]" in line]
+    assert ["ip1", "loaded", "5x6,", "5"] in table
+    assert ["ip2", "not", "in", "the", "net", "ignored"] in table
+    assert [row[:5] for row in table if row[0] == "ip2_new"] == [["ip2_new", "not", "in", "the", "file"]]
+
+
+def test_weights_of_another_shape_are_refused_with_both_shapes(here: Run) -> None:
+    done = here("train", "-solver", "wide_solver.prototxt", "-weights", "init.caffemodel")
+    assert done.status == 1
+    assert "(5, 6)" in done.err
+    assert "(9, 6)" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("train", 2, "train needs a solver: --solver FILE"),
+        ("train -solver solver.prototxt -snapshot a -weights b", 2, "--snapshot and --weights exclude each other"),
+        ("train -solver solver.prototxt -snapshot init.caffemodel", 2, "init.caffemodel holds weights only"),
+        ("train -solver solver.prototxt -sigint_effect die", 2, 'invalid signal effect "die"'),
+        ("train -solver solver.prototxt -gpu x", 2, '--gpu takes the number of a GPU or "all"'),
+        ("train -slver solver.prototxt", 2, "no such option --slver, did you mean --solver?"),
+        ("train -solver nope.prototxt", 1, "nope.prototxt: no such file"),
+        ("train -solver solver.prototxt -snapshot none.solverstate", 1, "none.solverstate"),
+        ("train -solver solver.prototxt --set base_lrr=1", 1, "base_lr"),
+        ("test -model net.prototxt", 2, "test needs trained weights"),
+        ("test -weights init.caffemodel", 2, "--model train_test.prototxt"),
+        ("time -model net.prototxt -phase FOO", 2, '--phase must be TRAIN or TEST, not "FOO"'),
+        ("time -model net.prototxt -iterations 0", 2, "0 is not in the range"),
+    ],
+)
+def test_what_is_refused(here: Run, arguments: str, status: int, message: str) -> None:
+    done = here(*arguments.split())
+    assert message in done.err
+    assert done.status == status
+    assert "Traceback" not in done.err
+
+
+def test_a_gpu_that_is_not_there_is_an_error(here: Run) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    for command in (["train", "-solver", "solver.prototxt"], ["time", "-model", "net.prototxt"], ["device_query"]):
+        done = here(*command, "-gpu", "0")
+        assert done.status == 1
+        assert "no CUDA device" in done.err
+    done = here("train", "-solver", "solver.prototxt", "--set", "solver_mode=GPU", "--set", "max_iter=1")
+    assert done.status == 0, done.err
+    assert len([line for line in done.err.splitlines() if line.startswith("W") and "CUDA" in line]) == 1
+
+
+def start(files: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(REPO / "cli.py"), "train", "-solver", "busy_solver.prototxt", *arguments]
+    return subprocess.Popen(command, cwd=files, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    pytest.fail(f"the run ended without saying {text!r}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_snapshots_and_ends_well(files: Path, number: signal.Signals) -> None:
+    process = start(files)
+    wait_for(process, "Learning Rate Policy")
+    time.sleep(0.3)
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    assert "Optimization stopped early." in rest
+    assert len(list(files.glob("busy_iter_*.solverstate"))) == 1
+    assert isinstance(read(files / "busy_run")[-2].record, Finished)
+
+
+def test_sighup_snapshots_and_goes_on(files: Path) -> None:
+    process = start(files)
+    wait_for(process, "Learning Rate Policy")
+    process.send_signal(signal.SIGHUP)
+    wait_for(process, "Snapshotting solver state")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    assert len(list(files.glob("busy_iter_*.solverstate"))) == 2

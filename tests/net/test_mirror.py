@@ -1,0 +1,101 @@
+"""The blob contract: NumPy faces of a net's memory, whatever its format."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+import torch
+
+from caffelite.net.mirror import Mirror
+
+FORMATS = [torch.contiguous_format, torch.channels_last]
+
+
+def tensor(memory_format):
+    return torch.arange(48.0).reshape(2, 3, 2, 4).contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("fixed", [False, True])
+def test_an_array_is_contiguous_and_of_the_declared_shape(memory_format, fixed):
+    array = Mirror((2, 3, 2, 4), tensor(memory_format), fixed=fixed).array()
+    assert array.flags.c_contiguous
+    assert array.dtype == np.float32
+    assert np.array_equal(array, np.arange(48).reshape(2, 3, 2, 4))
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("fixed", [False, True])
+def test_writing_a_flat_view_of_a_temporary_array_reaches_the_tensor(memory_format, fixed):
+    mirror = Mirror((2, 3, 2, 4), tensor(memory_format), fixed=fixed)
+    mirror.array().reshape(-1)[...] = 7
+    gc.collect()
+    assert bool((mirror.tensor() == 7).all())
+    assert mirror.tensor().is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_an_array_that_is_held_is_read_again_each_time(memory_format):
+    mirror = Mirror((2, 3, 2, 4), tensor(memory_format))
+    row = mirror.array()[1, 2]
+    for value in (5.0, 6.0):
+        row[...] = value
+        assert bool((mirror.tensor()[1, 2] == value).all())
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_new_values_show_in_an_array_that_is_held(memory_format):
+    mirror = Mirror((2, 3, 2, 4), tensor(memory_format))
+    array = mirror.array()
+    mirror.set(torch.full((2, 3, 2, 4), 9.0).contiguous(memory_format=memory_format))
+    assert (array == 9).all()
+    assert mirror.array() is array
+    mirror.set(None)
+    assert (array == 0).all()
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_a_parameter_keeps_its_memory_and_shows_updates_in_place(memory_format):
+    leaf = tensor(memory_format)
+    mirror = Mirror(leaf.shape, leaf, fixed=True)
+    array = mirror.array()
+    array[...] = 1
+    assert mirror.tensor() is leaf
+    leaf.add_(1)
+    mirror.refresh()
+    assert (array == 2).all()
+    assert bool((mirror.tensor() == 2).all())
+
+
+def test_nobody_holding_an_array_ends_the_copying():
+    mirror = Mirror((2, 3, 2, 4), tensor(torch.channels_last))
+    array = mirror.array()
+    assert mirror.lent
+    del array
+    gc.collect()
+    mirror.tensor()
+    assert not mirror.lent
+
+
+def test_a_view_keeps_the_array_alive():
+    mirror = Mirror((2, 3, 2, 4), tensor(torch.channels_last))
+    view = mirror.array()[0].reshape(-1)[3:5]
+    gc.collect()
+    mirror.tensor()
+    mirror.set(torch.zeros(2, 3, 2, 4))
+    assert (view == 0).all()
+    view[...] = 4
+    assert float(mirror.tensor().sum()) == 8
+
+
+def test_a_scalar_is_an_array_without_axes():
+    mirror = Mirror((), torch.tensor(3.0))
+    assert mirror.array().shape == ()
+    mirror.array()[...] = 4
+    assert float(mirror.tensor()) == 4
+
+
+def test_values_that_nobody_set_are_zeros():
+    assert not Mirror((2, 3)).array().any()

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+
+from caffelite.errors import DataError
+from caffelite.proto import Datum
+from caffelite.tools import datum_lmdb, idx, mnist
+
+from .idx_files import packed, write_small_mnist
+
+REPO = Path(__file__).parents[2]
+REAL = Path(os.environ.get("CAFFELITE_DATASETS", REPO.parent / "shared")) / "mnist"
+
+
+def contents(path: Path) -> list[tuple[bytes, bytes]]:
+    """Keys and values, read by lmdb alone."""
+    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as txn:
+        return list(txn.cursor())
+
+
+def test_databases_hold_the_digits_in_the_originals_form(tmp_path: Path) -> None:
+    digits = write_small_mnist(tmp_path / "idx")
+    made = mnist.build(tmp_path / "out", tmp_path / "idx", verify=False)
+    assert made["source"] == tmp_path / "idx"
+    for name, part in (("mnist_train_lmdb", "train"), ("mnist_test_lmdb", "t10k")):
+        images, labels = digits[part]
+        assert made["databases"][name] == {"path": tmp_path / "out" / name, "records": len(labels), "kept": False}
+        found = contents(tmp_path / "out" / name)
+        assert [key for key, _ in found] == [b"%08d" % index for index in range(len(labels))]
+        for (_, value), image, label in zip(found, images, labels, strict=True):
+            wanted = Datum(channels=1, height=28, width=28, data=image.tobytes(), label=int(label))
+            assert Datum.FromString(value) == wanted
+            assert Datum.FromString(value).HasField("label")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["mnist_test_lmdb", "mnist_train_lmdb"]
+
+
+def test_real_mnist_is_converted_and_verified(tmp_path: Path) -> None:
+    if len(mnist.find_idx(REAL)) < 4:
+        pytest.skip(f"MNIST's files are not in {REAL} (CAFFELITE_DATASETS names the folder above)")
+    made = mnist.build(tmp_path, REAL)
+    assert [found["records"] for found in made["databases"].values()] == [60000, 10000]
+    first = [Datum.FromString(value) for _, value in contents(tmp_path / "mnist_test_lmdb")[:10]]
+    assert [digit.label for digit in first] == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    again = mnist.build(tmp_path, REAL)
+    assert all(found["kept"] for found in again["databases"].values()) and again["source"] is None
+
+
+def test_a_whole_database_is_kept_unless_forced(tmp_path: Path) -> None:
+    write_small_mnist(tmp_path / "idx")
+    mnist.build(tmp_path, tmp_path / "idx", verify=False)
+    before = contents(tmp_path / "mnist_train_lmdb")
+    write_small_mnist(tmp_path / "idx", train=30)
+    kept = mnist.build(tmp_path, tmp_path / "idx", verify=False)["databases"]["mnist_train_lmdb"]
+    assert kept["kept"] and contents(tmp_path / "mnist_train_lmdb") == before
+    anew = mnist.build(tmp_path, tmp_path / "idx", force=True, verify=False)["databases"]["mnist_train_lmdb"]
+    assert not anew["kept"] and anew["records"] == 30 == len(contents(tmp_path / "mnist_train_lmdb"))
+
+
+def test_what_lies_under_the_name_is_not_lost(tmp_path: Path) -> None:
+    write_small_mnist(tmp_path / "idx")
+    mnist.build(tmp_path, tmp_path / "idx", verify=False)
+    with pytest.raises(DataError, match="exists and holds 25 records") as caught:
+        mnist.build(tmp_path, tmp_path / "idx")
+    assert "--force" in str(caught.value)
+    (tmp_path / "other" / "mnist_train_lmdb").mkdir(parents=True)
+    (tmp_path / "other" / "mnist_train_lmdb" / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match="not an LMDB; it is left alone"):
+        mnist.build(tmp_path / "other", tmp_path / "idx", force=True, verify=False)
+    assert (tmp_path / "other" / "mnist_train_lmdb" / "thesis.txt").read_text() == "mine"
+
+
+def test_files_are_found_by_all_their_usual_names(tmp_path: Path) -> None:
+    assert mnist.find_idx(tmp_path) == {}
+    for name in ("train-images.idx3-ubyte", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte"):
+        (tmp_path / name).write_bytes(b"")
+    assert {name: path.name for name, path in mnist.find_idx(tmp_path).items()} == {
+        "train-images-idx3-ubyte": "train-images.idx3-ubyte",
+        "train-labels-idx1-ubyte": "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte": "t10k-images-idx3-ubyte",
+    }
+
+
+def test_lacking_files_are_named(tmp_path: Path) -> None:
+    write_small_mnist(tmp_path / "idx")
+    (tmp_path / "idx" / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"has no t10k-labels-idx1-ubyte\n"):
+        mnist.build(tmp_path / "out", tmp_path / "idx")
+    with pytest.raises(DataError, match="is not a folder"):
+        mnist.build(tmp_path / "out", tmp_path / "gone")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_data_sets_folder_is_looked_in_before_downloading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_small_mnist(tmp_path / "mnist")
+    monkeypatch.setenv("CAFFELITE_DATASETS", str(tmp_path))
+    assert mnist.build(tmp_path / "out", verify=False)["source"] == tmp_path / "mnist"
+
+
+def test_other_digits_than_mnists_are_refused_by_their_checksum(tmp_path: Path) -> None:
+    write_small_mnist(tmp_path / "idx")
+    with pytest.raises(DataError, match="must have the MD5 sum 6bbc9ace898e44ae57da46a324031adb, got"):
+        mnist.build(tmp_path / "out", tmp_path / "idx")
+    assert not (tmp_path / "out" / "mnist_train_lmdb").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda whole: whole[:-5], "= 5488 bytes after its header, got 5483"),
+        (lambda whole: whole + b"x", "= 5488 bytes after its header, got 5489"),
+        (lambda whole: b"\x00\x00\x08\x01" + whole[4:], "magic number 2051, got 2049"),
+        (lambda whole: b"<html>" + whole, "magic number 2051"),
+        (lambda whole: whole[:9], "ends inside its header"),
+        (lambda whole: b"", "magic number 2051, got 0"),
+        (lambda whole: b"\x1f\x8b" + whole, "cannot be uncompressed"),
+    ],
+)
+def test_damaged_idx_files_are_told_apart(tmp_path: Path, change, said: str) -> None:  # type: ignore[no-untyped-def]
+    write_small_mnist(tmp_path)
+    path = tmp_path / "t10k-images-idx3-ubyte"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(DataError, match=said) as caught:
+        idx.parse(idx.read(path), 3, str(path))
+    assert path.name in str(caught.value)
+
+
+def test_idx_round_trip() -> None:
+    array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    np.testing.assert_array_equal(idx.parse(packed(array), 3, "x"), array)
+
+
+def test_images_and_labels_must_be_equally_many(tmp_path: Path) -> None:
+    write_small_mnist(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(packed(np.zeros(6, np.uint8)))
+    with pytest.raises(DataError, match="7 t10k images, but 6 labels"):
+        mnist.read_digits(mnist.find_idx(tmp_path), "t10k", verify=False)
+
+
+def test_the_map_grows_with_the_data(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1500, 1, 60, 60), dtype=np.uint8)
+    assert images.nbytes > 4 * datum_lmdb._FIRST_MAP
+    datum_lmdb.write(tmp_path / "db", images, [0] * len(images))
+    values = [Datum.FromString(value).data for _, value in contents(tmp_path / "db")]
+    assert b"".join(values) == images.tobytes()
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int | None]] = []
+    datum_lmdb.write(
+        tmp_path / "db", np.zeros((2500, 1, 1, 1), np.uint8), [0] * 2500, progress=lambda *now: told.append(now)
+    )
+    assert told == [("db", 1000, 2500), ("db", 2000, 2500), ("db", 2500, 2500)]
+
+
+KILLED = """
+import sys, time
+import numpy as np
+from pathlib import Path
+from caffelite.tools.datum_lmdb import write
+
+def slowly(what, done, total):
+    print(done, flush=True)
+    time.sleep(60)
+
+write(Path(sys.argv[1]), np.zeros((3000, 1, 28, 28), np.uint8), [1] * 3000, sys.argv[2] == "True", slowly)
+"""
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_killed_conversion_leaves_nothing_half_made(tmp_path: Path, there: bool, signal_number: int) -> None:
+    path = tmp_path / "mnist_train_lmdb"
+    if there:
+        datum_lmdb.write(path, np.ones((4, 1, 2, 2), np.uint8), range(4))
+    before = contents(path) if there else None
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path), str(there)],
+        cwd=REPO,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"1000\n"
+    process.send_signal(signal_number)
+    process.wait()
+    process.stdout.close()
+    assert (contents(path) if path.exists() else None) == before
+    left = [file.name for file in tmp_path.iterdir() if file != path]
+    assert len(left) == (1 if signal_number == signal.SIGKILL else 0)
+
+    hours_ago = time.time() - 7200
+    for partial in tmp_path.glob(".*.partial"):
+        for file in (*partial.iterdir(), partial):
+            os.utime(file, (hours_ago, hours_ago))
+    datum_lmdb.write(path, np.ones((5, 1, 2, 2), np.uint8), range(5), force=True)
+    assert len(contents(path)) == 5
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_failed_write_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write to"):
+        datum_lmdb.write(tmp_path / "file" / "db", np.zeros((1, 1, 1, 1), np.uint8), [0])
+
+
+def test_checksums_are_of_the_uncompressed_content(tmp_path: Path) -> None:
+    content = packed(np.zeros((1, 2, 2), np.uint8))
+    idx.verify(content, hashlib.md5(content).hexdigest(), "x")
+    with pytest.raises(DataError, match='"x" must have the MD5 sum'):
+        idx.verify(content + b"y", hashlib.md5(content).hexdigest(), "x")
