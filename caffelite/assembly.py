@@ -136,9 +136,7 @@ def load_net(
     return net
 
 
-def _run(
-    graph: graphs.Graph, device: torch.device | None, seed: int, observed: bool, share: Net | None = None
-) -> Net:
+def _run(graph: graphs.Graph, device: torch.device | None, seed: int, observed: bool, share: Net | None = None) -> Net:
     from .net import Net
 
     return Net(graph, device, seed, observed=observed, share=share)

@@ -95,7 +95,5 @@ def test_accuracy_and_test_loss_are_the_original_s(solver, expected):
         solver.step(updates - solver.iter)
         scores = average(solver.test_nets[0], 10, with_loss=False, interrupted=lambda: False)
         values = {output.name: output.value for output in scores.outputs}
-        assert values["accuracy"] == pytest.approx(
-            expected["test_accuracy"][str(updates)], abs=ACCURACY_TOLERANCE
-        )
+        assert values["accuracy"] == pytest.approx(expected["test_accuracy"][str(updates)], abs=ACCURACY_TOLERANCE)
         assert values["loss"] == pytest.approx(expected["test_loss"][str(updates)], rel=2e-3)

@@ -79,6 +79,7 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 0, 1 where something failed, 2 where the command line is wrong, 130 after Ctrl-C.
     """
+    debug = any(argument.lstrip("-") == "debug" for argument in arguments)
     try:
         said = {"command": ["caffelite", *arguments]}
         status = cli.main(normalised(arguments, cli), "caffelite", standalone_mode=False, obj=said)
@@ -91,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     except UsageError as error:
         return _fail(f"caffelite: {error}", 2)
     except CaffeliteError as error:
-        if "--debug" in arguments:
+        if debug:
             raise
         return _fail("\n".join(_told(fault) for fault in error.faults), 1)
     except click.ClickException as error:
@@ -103,7 +104,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if "--debug" in arguments:
+        if debug:
             raise
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _fail(f"caffelite: internal error: {what}\n  help: rerun with --debug to see where, and report it", 1)

@@ -15,6 +15,13 @@ from ..logs.records import Note, Record, Sink
 from ..logs.run_record import RunRecord
 
 
+def _file(folder: Path, least: int) -> GlogFile:
+    try:
+        return GlogFile(folder, least=least)
+    except OSError as error:
+        raise CaffeliteError(f"no log can be written in {folder}: {error.strerror}") from error
+
+
 class Log:
     """Sinks of a command: the text on stderr, a file, a progress bar at a terminal, and what Python's logging says.
 
@@ -39,7 +46,7 @@ class Log:
         if to_stderr:
             self.sinks.append(GlogText(self.progress.stream if self.progress else None, least=least))
         if folder is not None:
-            file = GlogFile(Path(folder), least=least)
+            file = _file(Path(folder), least)
             self.sinks.append(file)
             self._closing.append(file)
         if self.progress:

@@ -11,19 +11,23 @@ if TYPE_CHECKING:
     from ._log import Log
 
 
-def load_and_tell(net: Net, path: str, log: Log) -> None:
+def load_and_tell(net: Net, path: str, log: Log, *, exceptions_only: bool = False) -> None:
     """Copy the weights of a file into a net and log a table: which layers were loaded, which not, and why.
+
+    Args:
+        exceptions_only: leave out the layers that were loaded.
 
     Raises:
         SnapshotError: the file cannot be read, or a layer's blobs do not fit.
     """
-    log.note(f"Finetuning from {path}", "solver.cpp:72")
     report = net.load_weights(path)
+    if not any(row.status == "loaded" for row in report):
+        log.note(f"no layer of the net got weights from {path}: no layer of it has the same name", severity="warning")
+    if exceptions_only:
+        report = [row for row in report if row.status != "loaded"]
     name, status = (max((len(text) for text in column), default=0) for column in _columns(report))
     for row in report:
         log.note(f"    {row.layer:<{name}}  {row.status:<{status}}  {row.detail}".rstrip(), "net.cpp:747")
-    if not any(row.status == "loaded" for row in report):
-        log.note(f"no layer of the net got weights from {path}: no layer of it has the same name", severity="warning")
 
 
 def _columns(report: Sequence[Loaded]) -> tuple[list[str], list[str]]:

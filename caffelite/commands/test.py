@@ -44,16 +44,19 @@ def command(
         from ..assembly import load_net
         from ..proto import TEST
         from ..runtime import device
+        from ._weights import load_and_tell
 
         model = model or _model_of(files[-1], log)
         where, _ = device.choose(numbers, wants_gpu=False)
         text = "Use CPU." if where.type == "cpu" else f"Use GPU with device ID {where.index}"
         log.note(text, "caffe.cpp:275" if where.type == "cpu" else "caffe.cpp:266")
         net = load_net(
-            model, TEST, level=level, stages=["", *parts(stage)], weights=files, device=where, strict=strict,
+            model, TEST, level=level, stages=["", *parts(stage)], device=where, strict=strict,
             sets=sets, warn=log.warn,
         )  # fmt: skip
         try:
+            for file in files:
+                load_and_tell(net, file, log, exceptions_only=True)
             _score(net, iterations, log)
         finally:
             net.close()

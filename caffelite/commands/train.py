@@ -174,6 +174,7 @@ def _made(file: SolverFile, device: torch.device, seed: int | None, log: Log) ->
     bare = replace(file, settings=replace(file.settings, weights=()))
     solver = make_solver(bare, device=device, warn=log.warn, seed=seed)
     for path in paths:
+        log.note(f"Finetuning from {path}", "solver.cpp:72")
         load_and_tell(solver.net, path, log)
         for net in solver.test_nets:
             net.load_weights(path)  # for layers that only a test net has

@@ -17,9 +17,7 @@ def _from_above(graph: Graph) -> list[Node]:
     nodes = []
     for node in graph.nodes:
         forced = list(node.param.propagate_down)
-        bottoms = tuple(
-            forced[position] if forced else wanting[value] for position, value in enumerate(node.reads)
-        )
+        bottoms = tuple(forced[position] if forced else wanting[value] for position, value in enumerate(node.reads))
         needs = any(wanting[value] for value in node.reads) or any(graph.weights[i].wanted for i in node.weights)
         for value in node.writes:
             wanting[value] = needs

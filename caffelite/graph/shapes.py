@@ -31,7 +31,7 @@ def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple
     """
     values: list[Value] = list(graph.values)
     weights: list[Weight] = []
-    nodes, faults, warnings = [], [], []
+    nodes, faults, warnings = list[Node](), list[Fault](), list[Fault]()
     for node in graph.nodes:
         bottoms = [values[index].shape if index >= 0 else None for index in node.reads]
         known = [shape for shape in bottoms if shape is not None]

@@ -41,6 +41,7 @@ def _trace(net: Any, places: Places, origins: list[int]) -> _Readers:
                 found.sources[index, position] = last[blob]
                 found.counts[last[blob]] += 1
                 continue
+            help: str | None
             if blob in later:
                 message = f'bottom "{blob}" is read before layer "{later[blob]}" makes it'
                 help = f'move this layer below "{later[blob]}"'

@@ -83,7 +83,8 @@ def wire(net: Any, origins: list[int], factory: Factory, places: Places) -> tupl
 
     A layer of an unknown type leaves a node without a layer, so that everything else can still be checked.
     """
-    wires, nodes, faults, inputs = _Wires(), [], [], []
+    wires, nodes = _Wires(), list[Node]()
+    faults, inputs = list[Fault](), list[str]()
     for index, param in enumerate(net.layer):
         where = _sub(places, origins[index])
         if not param.HasField("phase"):

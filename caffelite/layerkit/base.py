@@ -185,6 +185,11 @@ class Layer:
         bottom must be returned as a new tensor (or the same one), never computed into the bottom's memory."""
         raise NotImplementedError(f"{type(self).__name__} does not compute")
 
+    def scratch(self, bottoms: Sequence[torch.Tensor], gradient: torch.Tensor) -> torch.Tensor | None:
+        """What the original leaves in the `diff` of a first bottom that needs no gradient, `gradient` being that of the
+        first top; None where it leaves that memory alone."""
+        return None
+
     def multiply_adds(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         """Multiply-adds of one forward pass, for `summary` (only matrix work is counted)."""
         return 0

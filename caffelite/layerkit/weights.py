@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import fillers
 from .base import Layer, Shape, WeightSpec
 
 
-def filled(layer: Layer, shape: Shape, field: str) -> WeightSpec:
+def filled(layer: Layer, shape: Shape, field: str, default: Any = None) -> WeightSpec:
     """A weight of `shape`, filled by the FillerParameter at the dotted path `field` ("scale_param.filler").
 
-    A filler that cannot fill it is noted as a fault of the layer (an unset one is constant zero).
+    One that is not set is `default`, or constant zero without that.  A filler that cannot fill the weight is noted as
+    a fault of the layer.
     """
-    settings = layer.param
-    for part in field.split("."):
-        settings = getattr(settings, part)
-    name = field.rsplit(".")[-1]
+    *path, name = field.split(".")
+    holder = layer.param
+    for part in path:
+        holder = getattr(holder, part)
+    settings = getattr(holder, name) if default is None or holder.HasField(name) else default
     for fault in fillers.faults(settings, shape):
         layer.expect(False, f"{name} {fault.message}", field, fault.help)
     return WeightSpec(shape, settings)

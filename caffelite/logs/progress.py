@@ -44,7 +44,8 @@ def _columns() -> list[Any]:
         """Iterations a second over the last half minute."""
 
         def render(self, task: progress.Task) -> RenderableType:
-            return f"{task.speed:.3g} it/s" if task.speed else "– it/s"
+            speed = task.speed or 0.0
+            return f"{speed:.0f} it/s" if speed >= 100 else f"{speed:.3g} it/s" if speed else "– it/s"
 
     return [
         progress.TextColumn("{task.description}"),

@@ -62,9 +62,7 @@ class Net:
         self.rows: list[list[Parameter | SharedView]] = []
         self.parameters: list[Parameter] = []
         self._make_weights(share)
-        self.params = {
-            node.name: row for node, row in reversed(list(zip(graph.nodes, self.rows, strict=True))) if row
-        }
+        self.params = {node.name: row for node, row in reversed(list(zip(graph.nodes, self.rows, strict=True))) if row}
         self.params = {node.name: self.params[node.name] for node in graph.nodes if node.name in self.params}
         self.debug_info = bool(graph.message.debug_info)
         self._fast: FastPlan | None = None
@@ -186,15 +184,16 @@ class Net:
 
     def weights_of(self, node: int) -> list[torch.Tensor]:
         """The weight tensors of a layer, in its own shapes."""
-        return [blob.owner.tensor.reshape(blob.shape) if isinstance(blob, SharedView) else blob.tensor for blob in self.rows[node]]
+        return [
+            blob.owner.tensor.reshape(blob.shape) if isinstance(blob, SharedView) else blob.tensor
+            for blob in self.rows[node]
+        ]
 
     # -- shapes ---------------------------------------------------------------------------------------------------
 
     def follow_inputs(self) -> None:
         """Reshape the net when an input blob has another shape than at the last pass."""
-        if any(
-            self.graph.values[value].shape != self.blobs[blob].shape for blob, value in self.input_values.items()
-        ):
+        if any(self.graph.values[value].shape != self.blobs[blob].shape for blob, value in self.input_values.items()):
             self.reshape()
 
     def reshape(self) -> None:

@@ -199,7 +199,11 @@ class ObservedPlan:
             if bottom.requires_grad:
                 gradient = next(found)
                 net.blobs[blob].diff_mirror.set(gradient if gradient is not None else torch.zeros_like(bottom))
-        for blob, weight in zip(net.rows[node.index], played.weights, strict=True):
+        if played.bottoms and live and not played.bottoms[0].requires_grad:
+            left = node.layer.scratch(played.bottoms, net.blobs[live[0][1]].diff_mirror.tensor())
+            if left is not None:
+                net.blobs[node.bottoms[0]].diff_mirror.set(left)
+        for row, weight in zip(net.rows[node.index], played.weights, strict=True):
             gradient = next(found) if weight.requires_grad else None
             if gradient is not None:
-                blob.owner.accumulate(gradient)
+                row.owner.accumulate(gradient)

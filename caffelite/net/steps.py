@@ -53,7 +53,7 @@ def compile_steps(net: Net, kept: set[int]) -> list[Step]:
     graph = net.graph
     slot = slots(graph)
     carries = [False] * len(graph.values)
-    steps, last = [], dict[int, int]()
+    steps, last = list[Step](), dict[int, int]()
     for node in graph.nodes:
         if node.layer.sharing_bottoms or node.type == "Input":
             for value in node.writes:

@@ -36,9 +36,7 @@ def same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     return len(stored) == 4 and len(wanted) <= 4 and stored == (1,) * (4 - len(wanted)) + wanted
 
 
-def _padded(
-    layer: str, stored: Sequence[np.ndarray | None], wanted: Sequence[Row]
-) -> tuple[np.ndarray | None, ...]:
+def _padded(layer: str, stored: Sequence[np.ndarray | None], wanted: Sequence[Row]) -> tuple[np.ndarray | None, ...]:
     """The stored arrays, with None where HDF5 left a shared weight to the layer that owns it."""
     arrays = list(stored)
     while len(arrays) < len(wanted) and not _owns(layer, len(arrays), wanted):

@@ -154,3 +154,12 @@ def test_sighup_snapshots_and_goes_on(files: Path) -> None:
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 0, rest
     assert len(list(files.glob("busy_iter_*.solverstate"))) == 2
+
+
+def test_weights_of_another_net_are_not_taken_silently(here: Run, files: Path) -> None:
+    other = (files / "net.prototxt").read_text().replace('name: "ip', 'name: "other_ip')
+    (files / "other.prototxt").write_text(other)
+    done = here("test", "-model", "other.prototxt", "-weights", "init.caffemodel", "-iterations", "1")
+    assert done.status == 0, done.err
+    assert "no layer of the net got weights from init.caffemodel" in done.err
+    assert "other_ip1  not in the file" in done.err

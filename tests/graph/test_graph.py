@@ -180,7 +180,9 @@ def test_every_fault_of_a_net_is_reported_at_once():
 
 
 def test_shapes_given_by_hand_stand_in_for_data_that_is_not_there():
-    data = 'layer { name: "d" type: "Data" top: "x" data_param { source: "no_such_lmdb" batch_size: 2 backend: LMDB } }\n'
+    data = (
+        'layer { name: "d" type: "Data" top: "x" data_param { source: "no_such_lmdb" batch_size: 2 backend: LMDB } }\n'
+    )
     graph = build(data + ip("a", "x", "y"), given={"x": (2, 3)}, missing_data=True)
     assert graph.shape("y") == (2, 4)
     assert "no_such_lmdb" in str(graph.warnings[0])

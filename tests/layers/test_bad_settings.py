@@ -87,6 +87,54 @@ BAD: list[tuple[str, list[Shape], str]] = [
         'layer "e" (Eltwise): its bottoms must have one shape, got (2, 3) and (3, 2)',
     ),
     (
+        'name: "s" type: "Scale" bottom: "x" top: "y" scale_param { num_axes: 3 }',
+        [(2, 3, 4)],
+        'layer "s" (Scale): num_axes must be at most 2 from axis 1 of (2, 3, 4) on, or -1 for all, got 3',
+    ),
+    (
+        'name: "b" type: "Bias" bottom: "x" top: "y" bias_param { num_axes: -2 }',
+        [(2, 3, 4)],
+        'layer "b" (Bias): num_axes must not be negative, but for -1: all axes, got -2',
+    ),
+    (
+        'name: "s" type: "Scale" bottom: "x" top: "y"',
+        [(4,)],
+        'layer "s" (Scale): axis must be an axis of a 1-d blob, got 1',
+    ),
+    (
+        'name: "s" type: "Scale" bottom: "x" top: "y" scale_param { filler { type: "one" } }',
+        [(2, 3)],
+        'layer "s" (Scale): filler type names no filler, got "one"\n'
+        "  help: known: bilinear, constant, gaussian, msra, positive_unitball, uniform, xavier",
+    ),
+    (
+        'name: "s" type: "Scale" bottom: "x" top: "y"',
+        [(2, 0)],
+        'layer "s" (Scale): filler type cannot fill a shape without elements, got (0,)',
+    ),
+    (
+        'name: "s" type: "Scale" bottom: "x" bottom: "z" top: "y"',
+        [(2, 3, 4), (2, 3)],
+        'layer "s" (Scale): its second bottom of shape (2, 3) does not fit its bottom of shape (2, 3, 4) from axis 1 '
+        "on\n  help: with axis: 0 it would",
+    ),
+    (
+        'name: "b" type: "Bias" bottom: "x" bottom: "z" top: "y"',
+        [(2, 3, 4), (3, 4, 1)],
+        'layer "b" (Bias): its second bottom of shape (3, 4, 1) does not fit its bottom of shape (2, 3, 4) from axis 1 '
+        "on",
+    ),
+    (
+        'name: "r" type: "Reduction" bottom: "x" top: "y" reduction_param { axis: -3 }',
+        [(2, 3)],
+        'layer "r" (Reduction): axis must be an axis of a 2-d blob, got -3',
+    ),
+    (
+        'name: "r" type: "Reduction" bottom: "x" top: "y"',
+        [()],
+        'layer "r" (Reduction): axis must be an axis of a 0-d blob, got 0',
+    ),
+    (
         'name: "l" type: "EuclideanLoss" bottom: "x" bottom: "l" top: "y"',
         [(2, 4), (2,)],
         'layer "l" (EuclideanLoss): its bottoms must have as many elements per sample, got 4 (shape (2, 4)) and '
@@ -184,6 +232,18 @@ def test_all_faults_of_a_layer_are_told_at_once() -> None:
     with pytest.raises(LayerError) as caught:
         build('type: "DummyData" top: "a" top: "b" top: "c" dummy_data_param { num: 2 num: 3 channels: 1 width: 1 }')
     assert len(caught.value.faults) == 2
+
+
+def test_scale_is_told_of_a_bottom_that_no_longer_fits() -> None:
+    layer, _ = build('name: "s" type: "Scale" bottom: "x" top: "y"', (2, 3, 4))
+    layer.shapes([(7, 3, 5)])
+    layer.raise_faults()
+    layer.shapes([(2, 5, 4)])
+    with pytest.raises(LayerError) as caught:
+        layer.raise_faults()
+    assert str(caught.value) == (
+        'layer "s" (Scale): its weight of shape (3,) does not fit its bottom of shape (2, 5, 4) from axis 1 on'
+    )
 
 
 @pytest.mark.parametrize("kind", ["SoftmaxWithLoss", "Accuracy", "HingeLoss", "InfogainLoss"])

@@ -24,6 +24,14 @@ ONE = [
     'type: "TanH"',
     'type: "Softmax"',
     'type: "Softmax" softmax_param { axis: -1 }',
+    'type: "Bias" bias_param { axis: -2 num_axes: 2 }',
+    'type: "Scale"',
+    'type: "Scale" scale_param { num_axes: -1 bias_term: true }',
+    'type: "Scale" scale_param { num_axes: 0 bias_term: true }',
+    'type: "Reduction"',
+    'type: "Reduction" reduction_param { operation: ASUM axis: 1 }',
+    'type: "Reduction" reduction_param { operation: SUMSQ axis: -1 coeff: 0.5 }',
+    'type: "Reduction" reduction_param { operation: MEAN axis: 1 coeff: -3 }',
     'type: "Flatten" flatten_param { axis: 0 end_axis: 1 }',
     'type: "Split" top: "z"',
 ]
@@ -33,6 +41,14 @@ THREE = [
     'type: "Eltwise" eltwise_param { operation: PROD }',
     'type: "Eltwise" eltwise_param { operation: PROD stable_prod_grad: false }',
     'type: "Eltwise" eltwise_param { operation: MAX }',
+]
+LINED_UP = [
+    ('type: "Bias" bias_param { axis: 0 }', (2, 3)),
+    ('type: "Bias" bias_param { axis: 7 }', ()),
+    ('type: "Scale"', (3, 2)),
+    ('type: "Scale" scale_param { axis: 0 }', (2, 3, 2)),
+    ('type: "Scale" scale_param { axis: -1 bias_term: true }', (2,)),
+    ('type: "Scale" scale_param { bias_term: true }', ()),
 ]
 LABELLED = [
     'type: "SoftmaxWithLoss"',
@@ -56,8 +72,14 @@ def _values(*shape: int, seed: int = 5) -> torch.Tensor:
 
 
 def _differentiable(text: str, *bottoms: torch.Tensor) -> bool:
+    """To the bottoms, and to the weights where the layer declares some."""
     layer, _ = build(text, *(tuple(bottom.shape) for bottom in bottoms), phase=0)
-    return torch.autograd.gradcheck(lambda *given: tuple(layer.forward(run_at(), given, [])), bottoms)
+    weights = [_values(*spec.shape, seed=20 + index) for index, spec in enumerate(layer.weights)]
+
+    def tops(*given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(layer.forward(run_at(), given[: len(bottoms)], given[len(bottoms) :]))
+
+    return torch.autograd.gradcheck(tops, (*bottoms, *weights))
 
 
 @pytest.mark.parametrize("text", ONE)
@@ -70,6 +92,11 @@ def test_three_bottoms(text: str) -> None:
     apart = (0.0, 0.01, 0.02)
     bottoms = [(_values(2, 3, 2, seed=seed) + apart[seed]).detach().requires_grad_() for seed in range(3)]
     assert _differentiable(f'bottom: "a" bottom: "b" bottom: "c" top: "y" {text}', *bottoms)
+
+
+@pytest.mark.parametrize(("text", "second"), LINED_UP)
+def test_a_smaller_second_bottom(text: str, second: tuple[int, ...]) -> None:
+    assert _differentiable(f'bottom: "x" bottom: "z" top: "y" {text}', _values(2, 3, 2), _values(*second, seed=6))
 
 
 @pytest.mark.parametrize("text", LABELLED)
@@ -105,6 +132,8 @@ def test_kinks_are_the_originals() -> None:
     zero = torch.zeros(3)
     assert _gradient('type: "AbsVal" bottom: "x" top: "y"', zero.clone())[0].tolist() == [0, 0, 0]
     assert _gradient('type: "ReLU" bottom: "x" top: "y"', zero.clone())[0].tolist() == [0, 0, 0]
+    asum = 'type: "Reduction" bottom: "x" top: "y" reduction_param { operation: ASUM }'
+    assert _gradient(asum, torch.tensor([0.0, -2.0, 3.0]))[0].tolist() == [0, -1, 1]
     leaky = _gradient('type: "ReLU" bottom: "x" top: "y" relu_param { negative_slope: 0.5 }', zero.clone())
     assert leaky[0].tolist() == [0.5, 0.5, 0.5]
     cube = _gradient('type: "Power" bottom: "x" top: "y" power_param { power: 3 }', torch.tensor([0.0, 2.0]))[0]

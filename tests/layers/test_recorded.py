@@ -1,4 +1,4 @@
-"""Every recorded case of the element-wise, reshaping and loss types, in both memory formats."""
+"""Every recorded case of the element-wise, reshaping, reducing and loss types, in both memory formats."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ TYPES = [
     "AbsVal",
     "Accuracy",
     "BNLL",
+    "Bias",
     "Concat",
     "Dropout",
     "DummyData",
@@ -22,6 +23,8 @@ TYPES = [
     "Input",
     "Power",
     "ReLU",
+    "Reduction",
+    "Scale",
     "Sigmoid",
     "SigmoidCrossEntropyLoss",
     "Silence",
@@ -33,10 +36,21 @@ TYPES = [
 CASES = cases(TYPES)
 
 
+def _leave_out_scratch(replay: Replay) -> None:
+    """Forget recorded gradients of inputs that need none: the original's Scale keeps dy·x in that memory, which is
+    the gradient of nothing."""
+    if not replay.message.force_backward:
+        for param in replay.message.layer:
+            for top in param.top if param.type == "Input" else ():
+                replay.arrays.pop(f"bottomdiff/{top}", None)
+
+
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_recorded_case(case: Case, memory_format: torch.memory_format) -> None:
-    assert Replay(case, memory_format).check() > 0
+    replay = Replay(case, memory_format)
+    _leave_out_scratch(replay)
+    assert replay.check() > 0
 
 
 def test_every_type_has_a_case() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from caffelite.layerkit import Layer
+
 from .conform import build, run_at
 
 Shape = tuple[int, ...]
@@ -14,6 +16,10 @@ def _bottoms(shapes: list[Shape]) -> list[torch.Tensor]:
     """Scores first, labels (zeros, so valid for any number of classes) second."""
     generator = torch.Generator().manual_seed(3)
     return [torch.randn(shape, generator=generator) if not i else torch.zeros(shape) for i, shape in enumerate(shapes)]
+
+
+def _weights(layer: Layer) -> list[torch.Tensor]:
+    return [torch.ones(spec.shape) for spec in layer.weights]
 
 
 ELEMENTWISE = [
@@ -54,6 +60,29 @@ ELTWISE = [
     for shape in ((), (4,), (2, 3, 2, 2))
     for count in (2, 3)
 ]
+LINED_UP = [
+    (f'type: "{kind}" bottom: "x" top: "y" {field} {{ {settings} }}', [(2, 3, 4, 5)])
+    for kind, field, more in (("Scale", "scale_param", "bias_term: true"), ("Bias", "bias_param", ""))
+    for settings in ("", more, f"num_axes: 2 {more}", f"axis: -2 num_axes: -1 {more}", f"num_axes: 0 {more}")
+] + [
+    (f'type: "{kind}" bottom: "x" bottom: "z" top: "y" {settings}', [(2, 3, 4, 5), second])
+    for kind, field, more in (("Scale", "scale_param", "bias_term: true"), ("Bias", "bias_param", ""))
+    for settings, second in (
+        (f"{field} {{ {more} }}", (3,)),
+        (f"{field} {{ axis: 0 }}", (2, 3)),
+        (f"{field} {{ axis: -1 }}", (5,)),
+        (f"{field} {{ axis: 9 {more} }}", ()),
+        (f"{field} {{ axis: 0 }}", (2, 3, 4, 5)),
+    )
+]
+REDUCTION = [
+    (
+        f'type: "Reduction" bottom: "x" top: "y" reduction_param {{ operation: {operation} axis: {axis} coeff: 2 }}',
+        [(2, 3, 4, 5)],
+    )
+    for operation in ("SUM", "ASUM", "SUMSQ", "MEAN")
+    for axis in range(-4, 4)
+]
 SEVERAL = [
     ('type: "Split" bottom: "x" top: "a" top: "b" top: "c"', [(2, 3)]),
     ('type: "Silence" bottom: "a" bottom: "b"', [(2, 3), (4,)]),
@@ -83,13 +112,13 @@ LOSSES = [
         [(4, 2, 3, 2), (4, 4), (1, 1, 3, 3)],
     ),
 ]
-GRID = [*ELEMENTWISE, *SOFTMAX, *FLATTEN, *CONCAT, *ELTWISE, *SEVERAL, *LABELLED, *LOSSES]
+GRID = [*ELEMENTWISE, *SOFTMAX, *FLATTEN, *CONCAT, *ELTWISE, *LINED_UP, *REDUCTION, *SEVERAL, *LABELLED, *LOSSES]
 
 
 @pytest.mark.parametrize(("text", "bottoms"), GRID, ids=lambda value: str(value)[:90])
 def test_declared_shape_is_computed_shape(text: str, bottoms: list[Shape]) -> None:
     layer, declared = build(text, *bottoms)
-    computed = layer.forward(run_at(), _bottoms(bottoms), [])
+    computed = layer.forward(run_at(), _bottoms(bottoms), _weights(layer))
     assert [tuple(top.shape) for top in computed] == declared
 
 
@@ -99,17 +128,18 @@ def test_shapes_follow_a_new_batch_size(text: str, bottoms: list[Shape]) -> None
     grown = [(6, *shape[1:]) if shape and shape[0] == bottoms[0][0] else shape for shape in bottoms]
     declared = [tuple(shape) for shape in layer.shapes(grown)]
     layer.raise_faults()
-    computed = layer.forward(run_at(), _bottoms(grown), [])
+    computed = layer.forward(run_at(), _bottoms(grown), _weights(layer))
     assert [tuple(top.shape) for top in computed] == declared
 
 
-@pytest.mark.parametrize(("text", "bottoms"), ELEMENTWISE + ELTWISE, ids=lambda value: str(value)[:90])
+@pytest.mark.parametrize(("text", "bottoms"), ELEMENTWISE + ELTWISE + LINED_UP, ids=lambda value: str(value)[:90])
 def test_elementwise_types_keep_the_memory_format(text: str, bottoms: list[Shape]) -> None:
     if len(bottoms[0]) != 4:
         return
     layer, _ = build(text, *bottoms, phase=0)
-    given = [tensor.contiguous(memory_format=torch.channels_last) for tensor in _bottoms(bottoms)]
-    (top,) = layer.forward(run_at(), given, [])
+    formats = {4: torch.channels_last}
+    given = [x.contiguous(memory_format=formats.get(x.dim(), torch.contiguous_format)) for x in _bottoms(bottoms)]
+    (top,) = layer.forward(run_at(), given, _weights(layer))
     assert top.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -128,6 +158,41 @@ def test_elementwise_types_keep_the_memory_format(text: str, bottoms: list[Shape
 def test_flatten_by_hand(settings: str, shape: Shape) -> None:
     _, tops = build(f'type: "Flatten" bottom: "x" top: "y" flatten_param {{ {settings} }}', (2, 3, 4, 5))
     assert tops == [shape]
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(0, ()), (1, (2,)), (-1, (2, 3, 4)), (-4, ())])
+def test_reduction_by_hand(axis: int, shape: Shape) -> None:
+    _, tops = build(f'type: "Reduction" bottom: "x" top: "y" reduction_param {{ axis: {axis} }}', (2, 3, 4, 5))
+    assert tops == [shape]
+
+
+@pytest.mark.parametrize(
+    ("text", "bottoms", "weights"),
+    [
+        ('type: "Scale" bottom: "x"', [(2, 3, 4)], [(3,)]),
+        ('type: "Scale" bottom: "x" scale_param { bias_term: true }', [(2, 3, 4)], [(3,), (3,)]),
+        ('type: "Scale" bottom: "x" scale_param { axis: -2 num_axes: -1 }', [(2, 3, 4)], [(3, 4)]),
+        ('type: "Scale" bottom: "x" scale_param { num_axes: 0 bias_term: true }', [(2, 3, 4)], [(), ()]),
+        ('type: "Scale" bottom: "x" bottom: "z"', [(2, 3, 4), (3,)], []),
+        ('type: "Scale" bottom: "x" bottom: "z" scale_param { bias_term: true }', [(2, 3, 4), (3, 4)], [(3, 4)]),
+        ('type: "Bias" bottom: "x"', [(2, 3, 4)], [(3,)]),
+        ('type: "Bias" bottom: "x" bias_param { axis: 0 num_axes: 2 }', [(2, 3, 4)], [(2, 3)]),
+        ('type: "Bias" bottom: "x" bottom: "z" bias_param { num_axes: 9 }', [(2, 3, 4), ()], []),
+    ],
+)
+def test_weights_of_scale_and_bias_by_hand(text: str, bottoms: list[Shape], weights: list[Shape]) -> None:
+    layer, _ = build(f'{text} top: "y"', *bottoms)
+    assert [spec.shape for spec in layer.weights] == weights
+
+
+def test_scale_starts_as_one_unless_it_has_a_filler() -> None:
+    def starts(settings: str) -> list[tuple[str, float]]:
+        layer, _ = build(f'type: "Scale" bottom: "x" top: "y" scale_param {{ bias_term: true {settings} }}', (2, 3))
+        return [(spec.filler.type, spec.filler.value) for spec in layer.weights]
+
+    assert starts("") == [("constant", 1), ("constant", 0)]
+    assert starts("filler { }") == [("constant", 0), ("constant", 0)]
+    assert starts("filler { value: 2 } bias_filler { value: 3 }") == [("constant", 2), ("constant", 3)]
 
 
 @pytest.mark.parametrize(

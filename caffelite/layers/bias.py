@@ -1,0 +1,38 @@
+"""Bias: a learned blob, or a second bottom, added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..layerkit import Layer, Run, Shape, between, exactly, layer
+from ..layerkit.broadcast import aligned, covered
+from ..layerkit.weights import filled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@layer("Bias")
+class Bias(Layer):
+    """y = x + b, b lined up with axis `axis` of x and repeated along the others.
+
+    b is the second bottom, of any number of axes, or a weight over `num_axes` axes (-1: all; 0: a single number) that
+    starts as 0.  A scalar b fits everywhere, whatever `axis` says.  May work in place.
+
+    Source: `src/caffe/layers/bias_layer.cpp`.
+    """
+
+    bottoms, tops = between(1, 2), exactly(1)
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        if len(bottoms) == 1:
+            self.weights = [filled(self, covered(self, bottoms[0], "bias_param"), "bias_param.filler")]
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        self.aligned = aligned(self, bottoms, "bias_param")
+        return [bottoms[0]]
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        (offset,) = (*bottoms[1:], *weights)
+        return (bottoms[0] + offset.reshape(self.aligned),)
