@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import graph as graphs
+from . import prototxt
 from .data.telling import find
 from .errors import Fault, GraphError, Places, did_you_mean, nowhere
 from .layerkit import layers
 from .logs.records import Sink
 from .proto import TEST, TRAIN, NetParameter, NetState, SolverParameter
-from .prototxt import Loaded, load, override, sub
 from .runtime import seeds
 from .solver import Settings
 from .solver.events import Request, nothing_asked
@@ -23,11 +23,19 @@ from .upgrade import upgrade_net, upgrade_solver
 if TYPE_CHECKING:
     import torch
 
-    from .net import Net
+    from .net import Loaded, Net
     from .solver import Solver
 
 Warn = Callable[[Fault], None]
 """Takes what is odd but harmless."""
+
+
+Told = Callable[[str, list["Loaded"]], None]
+"""Takes the path of a weight file and what became of each layer."""
+
+
+def untold(_path: str, _report: list[Loaded]) -> None:
+    """The :data:`Told` of somebody who does not want to know."""
 
 
 def silent(_fault: Fault) -> None:
@@ -64,8 +72,8 @@ def read_net(path: str | os.PathLike[str], *, strict: bool = False, sets: Sequen
     Raises:
         PrototxtError, UpgradeError: with every fault of the file.
     """
-    loaded = load(os.fspath(path), NetParameter, strict=strict)
-    return _upgraded_net(loaded.message, loaded.places, loaded.warnings, os.fspath(path), sets, loaded)
+    text = prototxt.load(os.fspath(path), NetParameter, strict=strict)
+    return _upgraded_net(text.message, text.places, text.warnings, os.fspath(path), sets, text)
 
 
 def _upgraded_net(
@@ -74,13 +82,13 @@ def _upgraded_net(
     warnings: Iterable[Fault],
     path: str | None,
     sets: Sequence[str] = (),
-    loaded: Loaded | None = None,
+    text: prototxt.Loaded[Any] | None = None,
 ) -> NetFile:
     upgraded = upgrade_net(message, places)
     result = NetFile(upgraded.message, upgraded.places, [*warnings, *upgraded.notes], path)
     if sets:
-        base = replace(loaded, message=result.message, places=result.places) if loaded else Loaded.of(result.message)
-        changed = override(base, list(sets))
+        base = text or prototxt.Loaded.of(result.message)
+        changed = prototxt.override(replace(base, message=result.message, places=result.places), sets)
         result.message, result.places = changed.message, changed.places
     return result
 
@@ -109,6 +117,7 @@ def load_net(
     strict: bool = False,
     sets: Sequence[str] = (),
     warn: Warn = silent,
+    loaded: Told = untold,
 ) -> Net:
     """A net file as a runnable net, with trained weights where files are named.
 
@@ -122,6 +131,7 @@ def load_net(
         strict: warnings of the file are errors.
         sets: assignments put over the file ("layer[ip1].inner_product_param.num_output=300").
         warn: told what is odd.
+        loaded: told which layers got weights from each file.
 
     Raises:
         CaffeliteError: with every fault found at the first step that finds any.
@@ -132,7 +142,7 @@ def load_net(
         warn(fault)
     net = _run(graph, device, seeds.fresh() if seed is None else seed, observed)
     for weight_file in weights:
-        net.load_weights(weight_file)
+        loaded(weight_file, net.load_weights(weight_file))
     return net
 
 
@@ -185,26 +195,26 @@ def read_solver(
         PrototxtError, UpgradeError, SettingsError: with every fault of the file that has any.
     """
     name = os.fspath(path)
-    loaded = load(name, SolverParameter, strict=strict)
-    upgraded = upgrade_solver(loaded.message, loaded.places)
-    loaded = replace(loaded, message=upgraded.message, places=upgraded.places)
+    text = prototxt.load(name, SolverParameter, strict=strict)
+    upgraded = upgrade_solver(text.message, text.places)
+    text = replace(text, message=upgraded.message, places=upgraded.places)
     net_sets = [entry for entry in sets if entry.lstrip().startswith("layer[")]
-    loaded = override(loaded, [entry for entry in sets if entry not in net_sets], strict)
-    message = loaded.message
+    text = prototxt.override(text, [entry for entry in sets if entry not in net_sets], strict)
+    message = text.message
     if level is not None:
         message.train_state.level = level
     message.train_state.stage.extend(stages)
     if weights:
         del message.weights[:]
         message.weights.append(",".join(weights))
-    settings = Settings.from_message(message, loaded.places, name)
+    settings = Settings.from_message(message, text.places, name)
     message.snapshot_prefix = settings.snapshot_prefix
     read: dict[str, NetFile] = {}
 
     def net(kind: str, value: Any, index: int | None = None) -> NetFile:
         if not isinstance(value, str):
             place = kind if index is None else f"{kind}[{index}]"
-            return _upgraded_net(value, sub(loaded.places, place), (), name, net_sets)
+            return _upgraded_net(value, prototxt.sub(text.places, place), (), name, net_sets)
         if value not in read:
             read[value] = read_net(find(value, Path(name).parent), strict=strict, sets=net_sets)
         return read[value]
@@ -215,7 +225,7 @@ def read_solver(
     for test in settings.test_nets:
         index = counts[test.kind] = counts.get(test.kind, -1) + 1
         tests.append(net(test.kind, test.value, index if test.kind == "test_net_param" else None))
-    warnings = [*loaded.warnings, *upgraded.notes, *settings.notes, *settings.warnings]
+    warnings = [*text.warnings, *upgraded.notes, *settings.notes, *settings.warnings]
     for file in {id(file): file for file in (train, *tests)}.values():
         warnings += file.warnings
     return SolverFile(
@@ -260,12 +270,14 @@ def make_solver(
     request: Request = nothing_asked,
     warn: Warn = silent,
     seed: int | None = None,
+    loaded: Told = untold,
 ) -> Solver:
     """A solver ready to train; its test nets use the train net's weights.
 
     Args:
         file: see :func:`read_solver`.
         seed: stands in for `random_seed` where the file leaves it out.
+        loaded: told which layers of the train net got weights from each file.
 
     Raises:
         CaffeliteError: with every fault of the first net that has any, or weights that do not fit.
@@ -285,8 +297,9 @@ def make_solver(
         for index, graph in enumerate(test_graphs)
     ]
     for path in settings.weights:
-        for each in (net, *tests):
-            each.load_weights(path)
+        loaded(path, net.load_weights(path))
+        for test in tests:
+            test.load_weights(path)  # for layers that only a test net has
     return Solver(settings, net, tests, sinks, request)
 
 

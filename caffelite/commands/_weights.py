@@ -1,4 +1,4 @@
-"""Loading trained weights, and telling which layers got them."""
+"""Telling which layers got trained weights."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..net import Net
     from ..net.weights import Loaded
     from ._log import Log
 
 
-def load_and_tell(net: Net, path: str, log: Log, *, exceptions_only: bool = False) -> None:
-    """Copy the weights of a file into a net and log a table: which layers were loaded, which not, and why.
+def tell(path: str, report: Sequence[Loaded], log: Log, *, exceptions_only: bool = False) -> None:
+    """Log a table: which layers were loaded from `path`, which not, and why.
 
     Args:
         exceptions_only: leave out the layers that were loaded.
-
-    Raises:
-        SnapshotError: the file cannot be read, or a layer's blobs do not fit.
     """
-    report = net.load_weights(path)
     if not any(row.status == "loaded" for row in report):
         log.note(f"no layer of the net got weights from {path}: no layer of it has the same name", severity="warning")
     if exceptions_only:

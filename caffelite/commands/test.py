@@ -44,7 +44,7 @@ def command(
         from ..assembly import load_net
         from ..proto import TEST
         from ..runtime import device
-        from ._weights import load_and_tell
+        from ._weights import tell
 
         model = model or _model_of(files[-1], log)
         where, _ = device.choose(numbers, wants_gpu=False)
@@ -52,11 +52,10 @@ def command(
         log.note(text, "caffe.cpp:275" if where.type == "cpu" else "caffe.cpp:266")
         net = load_net(
             model, TEST, level=level, stages=["", *parts(stage)], device=where, strict=strict,
-            sets=sets, warn=log.warn,
+            sets=sets, warn=log.warn, weights=files,
+            loaded=lambda path, report: tell(path, report, log, exceptions_only=True),
         )  # fmt: skip
         try:
-            for file in files:
-                load_and_tell(net, file, log, exceptions_only=True)
             _score(net, iterations, log)
         finally:
             net.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..assembly import SolverFile
     from ..logs.run_record import RunRecord
+    from ..net import Loaded
     from ..solver import Solver
     from ._log import Log
 
@@ -111,9 +111,7 @@ def _device(file: SolverFile, gpus: list[int] | None, log: Log) -> torch.device:
     from ..runtime import device
 
     wants_gpu = file.settings.solver_mode == SolverParameter.GPU
-    where, warning = device.choose(gpus, wants_gpu)
-    if where.type == "cuda" and gpus is None:
-        where, warning = device.choose([file.settings.device_id], wants_gpu)
+    where, warning = device.choose(gpus, wants_gpu, file.settings.device_id)
     if where.type == "cpu":
         log.note("Use CPU.", "caffe.cpp:197")
     else:
@@ -168,16 +166,13 @@ def _announce(file: SolverFile, log: Log) -> None:
 def _made(file: SolverFile, device: torch.device, seed: int | None, log: Log) -> Solver:
     """The solver, with the weights it is to begin with; says which layers got them."""
     from ..assembly import make_solver
-    from ._weights import load_and_tell
+    from ._weights import tell
 
-    paths = file.settings.weights
-    bare = replace(file, settings=replace(file.settings, weights=()))
-    solver = make_solver(bare, device=device, warn=log.warn, seed=seed)
-    for path in paths:
+    def finetuning(path: str, report: list[Loaded]) -> None:
         log.note(f"Finetuning from {path}", "solver.cpp:72")
-        load_and_tell(solver.net, path, log)
-        for net in solver.test_nets:
-            net.load_weights(path)  # for layers that only a test net has
+        tell(path, report, log)
+
+    solver = make_solver(file, device=device, warn=log.warn, seed=seed, loaded=finetuning)
     log.note("Solver scaffolding done.", "solver.cpp:57")
     return solver
 

@@ -110,10 +110,16 @@ class Net:
         return Parameter(node.name, weight.slot, self.arranged(tensor), weight.lr_mult, weight.decay_mult)
 
     def arranged(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A 4-d tensor in the net's memory order; any other as it is."""
-        if self.channels_last and tensor.dim() == 4:
-            return tensor.contiguous(memory_format=torch.channels_last)
-        return tensor
+        """A 4-d tensor in the net's memory order; any other as it is.
+
+        With one channel the two orders are the same bytes, and kernels tell them apart by the strides only.
+        """
+        if not self.channels_last or tensor.dim() != 4:
+            return tensor
+        if tensor.shape[1] == 1 and tensor.is_contiguous():
+            count, _, height, width = tensor.shape
+            return tensor.as_strided((count, 1, height, width), (height * width, 1, width, 1))
+        return tensor.contiguous(memory_format=torch.channels_last)
 
     # -- running --------------------------------------------------------------------------------------------------
 

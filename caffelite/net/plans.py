@@ -75,6 +75,10 @@ class FastPlan:
                 bottoms = [table[index] for index in step.reads]
                 for position in step.stop:
                     bottoms[position] = bottoms[position].detach()  # type: ignore[union-attr]
+                if grad:
+                    for position in step.flattens:
+                        # Pooling's backward copies twice over when its gradient comes in another order than its input.
+                        bottoms[position].register_hook(net.arranged)  # type: ignore[union-attr]
                 if grad and step.silent:
                     with torch.no_grad():
                         tops = _call(step.layer, step.node, run, bottoms, step.weights)  # type: ignore[arg-type]

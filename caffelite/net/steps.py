@@ -23,6 +23,7 @@ class Step:
         reads, writes: slots of the value table; a Split shares the slot it reads.
         weights: the layer's weight tensors; where one is a reshaped view, they are looked up anew each pass.
         stop: positions of bottoms whose gradient ends here although they carry one.
+        flattens: positions of 4-d bottoms whose gradient may come back in another memory order than the net's.
         silent: nothing behind this layer wants its gradient.
         frees: slots nobody reads after this step.
     """
@@ -34,6 +35,7 @@ class Step:
     weights: Sequence[torch.Tensor] = ()
     reshaping: bool = False
     stop: tuple[int, ...] = ()
+    flattens: tuple[int, ...] = ()
     silent: bool = False
     frees: list[int] = field(default_factory=list)
 
@@ -46,6 +48,13 @@ def slots(graph: Graph) -> list[int]:
             for value in node.writes:
                 slot[value] = slot[node.reads[0]]
     return slot
+
+
+def _flattens(net: Net, node: Node) -> tuple[int, ...]:
+    shapes = [net.graph.values[index].shape or () for index in node.reads]
+    if not net.channels_last or all(len(net.graph.values[index].shape or ()) == 4 for index in node.writes):
+        return ()
+    return tuple(position for position, shape in enumerate(shapes) if len(shape) == 4 and node.bottom_needs[position])
 
 
 def compile_steps(net: Net, kept: set[int]) -> list[Step]:
@@ -69,7 +78,8 @@ def compile_steps(net: Net, kept: set[int]) -> list[Step]:
             carries[value] = node.needs_backward
         writes, weights = tuple(slot[value] for value in node.writes), net.weights_of(node.index)
         reshaping = any(isinstance(blob, SharedView) for blob in net.rows[node.index])
-        step = Step(node, node.layer, reads, writes, weights, reshaping, stop, not node.needs_backward)
+        step = Step(node, node.layer, reads, writes, weights, reshaping, stop)
+        step.flattens, step.silent = _flattens(net, node), not node.needs_backward
         for index in (*reads, *step.writes):
             last[index] = len(steps)
         steps.append(step)

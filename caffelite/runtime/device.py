@@ -15,12 +15,13 @@ else:
     torch = lazy_loader.load("torch")
 
 
-def choose(gpus: Sequence[int] | None, wants_gpu: bool) -> tuple[torch.device, str | None]:
+def choose(gpus: Sequence[int] | None, wants_gpu: bool, device_id: int = 0) -> tuple[torch.device, str | None]:
     """The device to compute on, and a warning where it is not the one the solver file names.
 
     Args:
         gpus: what the command line asked for by number; None where it said nothing, [-1] for "all".
         wants_gpu: the solver's `solver_mode: GPU`, the schema's default.
+        device_id: the solver's: which GPU it means.
 
     Raises:
         DeviceError: a GPU asked for by number is not there, or more than one was asked for.
@@ -29,7 +30,7 @@ def choose(gpus: Sequence[int] | None, wants_gpu: bool) -> tuple[torch.device, s
         if not wants_gpu:
             return torch.device("cpu"), None
         if torch.cuda.is_available():
-            return torch.device("cuda", 0), None
+            return choose([device_id], True)
         return torch.device("cpu"), "solver_mode is GPU and there is no CUDA device here: training on the CPU"
     if not torch.cuda.is_available():
         raise DeviceError(
