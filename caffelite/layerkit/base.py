@@ -101,6 +101,8 @@ class Layer:
     """A loss: its first top has loss_weight 1 unless told otherwise, and may be left out of the prototxt."""
     sharing_bottoms: ClassVar[bool] = False
     """Its tops are its bottoms, unchanged (Split): the plan may pass the tensor on without a copy."""
+    rereads: ClassVar[bool] = False
+    """Its backward reads its top anew (ReLU, Sigmoid, TanH), so that in place it sees what later layers left there."""
     ungraded: ClassVar[frozenset[int]] = frozenset()
     """Bottoms that never get a gradient (labels, targets): force_backward leaves them out, as Caffe's
     AllowForceBackward does."""

@@ -20,6 +20,8 @@ class ReLU(Neuron):
     `relu_param { engine }` has no effect.  Source: `src/caffe/layers/relu_layer.cpp`.
     """
 
+    rereads = True
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.slope = float(self.settings("relu_param").negative_slope)
 

@@ -20,5 +20,7 @@ class Sigmoid(Neuron):
     Source: `src/caffe/layers/sigmoid_layer.cpp`.
     """
 
+    rereads = True
+
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (ops.elementwise.sigmoid(bottoms[0]),)

@@ -8,15 +8,17 @@ anywhere, as the original did.  Both call the same `Layer.forward`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
 from ..errors import CaffeliteError, Fault
 from ..graph import Node
 from ..layerkit import Run
-from .steps import Step, compile_steps, slots
+from .steps import Step, compile_steps, overwritten, slots
 
 if TYPE_CHECKING:
     from .net import Net
@@ -38,6 +40,11 @@ def _call(layer: object, node: Node, run: Run, bottoms: Sequence[torch.Tensor], 
                 node.type,
             )
         ) from error
+
+
+def _reading(last: Callable[[], torch.Tensor]) -> AbstractContextManager[object]:
+    """Let a backward see what the last layer left in its blob, as the original's in-place layers do."""
+    return saved_tensors_hooks(lambda saved: saved.shape, lambda shape: last().detach().reshape(shape))
 
 
 class FastPlan:
@@ -62,6 +69,9 @@ class FastPlan:
         }
         self.steps: list[Step] = compile_steps(net, lasting)
         self.table: list[torch.Tensor | None] = [None] * len(graph.values)
+        self.reread: dict[int, torch.Tensor | None] = {
+            step.reread: None for step in self.steps if step.reread is not None
+        }
         self.trainable = any(step.node.needs_backward for step in self.steps)
 
     def forward(self, backward: bool) -> torch.Tensor:
@@ -84,11 +94,14 @@ class FastPlan:
                         tops = _call(step.layer, step.node, run, bottoms, step.weights)  # type: ignore[arg-type]
                 else:
                     weights = net.weights_of(step.node.index) if step.reshaping else step.weights
-                    tops = _call(step.layer, step.node, run, bottoms, weights)  # type: ignore[arg-type]
+                    with self._rereading(step) if step.reread is not None else nullcontext():
+                        tops = _call(step.layer, step.node, run, bottoms, weights)  # type: ignore[arg-type]
                 if not step.reads:
                     tops = [net.arranged(top) for top in tops]
                 for index, top in zip(step.writes, tops, strict=True):
                     table[index] = top
+                    if index in self.reread:
+                        self.reread[index] = top
                 for index in step.frees:
                     table[index] = None
             loss = self._loss()
@@ -100,6 +113,14 @@ class FastPlan:
             table[index] = None
         run.position += 1
         return loss
+
+    def _rereading(self, step: Step) -> AbstractContextManager[object]:
+        def last() -> torch.Tensor:
+            value = self.reread[step.reread]  # type: ignore[index]
+            assert value is not None
+            return value
+
+        return _reading(last)
 
     def _loss(self) -> torch.Tensor:
         total: torch.Tensor | None = None
@@ -115,6 +136,8 @@ class FastPlan:
         """Add the gradients of `loss` to those of the parameters."""
         if loss.requires_grad:
             loss.backward()
+        for index in self.reread:
+            self.reread[index] = None
 
 
 @dataclass(slots=True)
@@ -163,7 +186,8 @@ class ObservedPlan:
             bottoms.append(bottom.requires_grad_(node.needs_backward and node.bottom_needs[position]))
         with torch.set_grad_enabled(node.needs_backward):
             weights = net.weights_of(node.index)
-            tops = list(_call(node.layer, node, net.run, bottoms, weights))
+            with self._rereading(node):
+                tops = list(_call(node.layer, node, net.run, bottoms, weights))
         self.played[node.index] = _Played(bottoms, weights, tops)
         loss = torch.zeros((), device=net.run.device)
         for blob, top, weight in zip(node.tops, tops, node.loss_weights, strict=True):
@@ -171,6 +195,12 @@ class ObservedPlan:
             if weight:
                 loss = loss + top.detach().sum() * weight
         return loss
+
+    def _rereading(self, node: Node) -> AbstractContextManager[object]:
+        if overwritten(self.net.graph, node) is None:
+            return nullcontext()
+        mirror = self.net.blobs[node.tops[0]].data_mirror
+        return _reading(lambda: self.net.arranged(mirror.tensor()))
 
     def backward(self, first: int | None = None, last: int = 0) -> None:
         """Run the layers' backward from `first` down to `last`, both included.

@@ -25,6 +25,7 @@ class Step:
         stop: positions of bottoms whose gradient ends here although they carry one.
         flattens: positions of 4-d bottoms whose gradient may come back in another memory order than the net's.
         silent: nothing behind this layer wants its gradient.
+        reread: the value its backward reads in place of what it computed, where a later layer works on in place.
         frees: slots nobody reads after this step.
     """
 
@@ -37,6 +38,7 @@ class Step:
     stop: tuple[int, ...] = ()
     flattens: tuple[int, ...] = ()
     silent: bool = False
+    reread: int | None = None
     frees: list[int] = field(default_factory=list)
 
 
@@ -48,6 +50,14 @@ def slots(graph: Graph) -> list[int]:
             for value in node.writes:
                 slot[value] = slot[node.reads[0]]
     return slot
+
+
+def overwritten(graph: Graph, node: Node) -> int | None:
+    """The last value of the blob a layer works on in place, where its backward would read that (`Layer.rereads`)."""
+    if not (node.layer.rereads and node.needs_backward and node.tops[0] == node.bottoms[0]):
+        return None
+    last = graph.blobs[node.tops[0]]
+    return None if last == node.writes[0] else last
 
 
 def _flattens(net: Net, node: Node) -> tuple[int, ...]:
@@ -80,6 +90,7 @@ def compile_steps(net: Net, kept: set[int]) -> list[Step]:
         reshaping = any(isinstance(blob, SharedView) for blob in net.rows[node.index])
         step = Step(node, node.layer, reads, writes, weights, reshaping, stop)
         step.flattens, step.silent = _flattens(net, node), not node.needs_backward
+        step.reread = overwritten(graph, node)
         for index in (*reads, *step.writes):
             last[index] = len(steps)
         steps.append(step)

@@ -22,7 +22,7 @@ def states():
             yield pytest.param(path.with_suffix(".prototxt"), state, id=name)
 
 
-@pytest.mark.parametrize("path, state", states())
+@pytest.mark.parametrize("path, state", list(states()))
 def test_a_recorded_state_gives_the_recorded_layers_blobs_outputs_and_shapes(path, state):
     phase = TRAIN if state["phase"] == "TRAIN" else TEST
 

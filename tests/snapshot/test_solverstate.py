@@ -22,7 +22,7 @@ CASES = sorted({path.parent.name for root in (ALL, CARRIED) for path in root.glo
 
 @pytest.mark.parametrize("case", CASES)
 def test_both_recorded_forms_hold_what_was_recorded(golden: Golden, case: str) -> None:
-    folder = golden(f"solvers/{case}")
+    folder = golden(f"solvers/{case}/trajectory.npz").parent
     recorded = np.load(folder / "trajectory.npz")
     states = [read_state(folder / f"snap_iter_20.solverstate{end}") for end in ("", ".h5")]
     assert [state.learned_net for state in states] == ["snap_iter_20.caffemodel", "snap_iter_20.caffemodel.h5"]
@@ -41,7 +41,7 @@ def test_both_recorded_forms_hold_what_was_recorded(golden: Golden, case: str) -
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_recorded_state_written_again_is_the_same_bytes(golden: Golden, tmp_path: Path, case: str) -> None:
-    path = golden(f"solvers/{case}") / "snap_iter_20.solverstate"
+    path = golden(f"solvers/{case}/trajectory.npz").parent / "snap_iter_20.solverstate"
     write_state(tmp_path / "again", read_state(path))
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
