@@ -26,17 +26,17 @@ def is_solver(path: str) -> bool:
     return _SOLVER.search(re.sub(r"#.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)) is not None
 
 
-shape_option = click.option(
-    "--shape",
+input_option = click.option(
+    "--input",
     "shapes",
     multiple=True,
-    metavar="BLOB=N,C,H,W",
+    metavar="BLOB=NxCxHxW",
     help="Shape of a data blob whose source is not at hand. Repeatable.",
 )
 
 
 def given_shapes(entries: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """`--shape data=64,1,28,28` as blob → shape.
+    """`--input data=64x1x28x28` as blob → shape.
 
     Raises:
         UsageError: an entry is not of this form.
@@ -46,6 +46,6 @@ def given_shapes(entries: Iterable[str]) -> dict[str, tuple[int, ...]]:
         blob, _, sizes = entry.partition("=")
         numbers = sizes.replace("x", ",").split(",")
         if not blob or not all(number.strip().isdigit() for number in numbers):
-            raise UsageError(f'--shape takes BLOB=N,C,H,W, not "{entry}"', help="--shape data=64,1,28,28")
+            raise UsageError(f'--input takes BLOB=NxCxHxW, not "{entry}"', help="--input data=64x1x28x28")
         found[blob] = tuple(int(number) for number in numbers)
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import CaffeliteError, Fault, UsageError
-from ._files import given_shapes, is_solver, shape_option
+from ._files import given_shapes, input_option, is_solver
 from ._kit import PHASES, debug_option, described, file_options, parts, state_options
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class _Findings:
     [
         "caffelite check lenet_solver.prototxt",
         "caffelite check *.prototxt --strict",
-        "caffelite check train_val.prototxt --phase TEST --shape data=10,3,227,227",
+        "caffelite check train_val.prototxt --phase TEST --input data=10x3x227x227",
     ],
     notes=(
         "A FILE is a net or a solver (with its nets).  Data that is not at hand is a warning; what follows from its "
@@ -49,7 +49,7 @@ class _Findings:
 @click.option("--phase", metavar="TRAIN|TEST", help="Look at nets in this phase only.")
 @state_options
 @file_options
-@shape_option
+@input_option
 @debug_option
 def command(
     files: tuple[str, ...], phase: str | None, level: int, stage: str, sets: tuple[str, ...], strict: bool,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..errors import UsageError
-from ._files import given_shapes, is_solver, shape_option
+from ._files import given_shapes, input_option, is_solver
 from ._kit import PHASES, debug_option, described, file_options, parts, state_options
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ BYTES = 4
     [
         "caffelite summary lenet_train_test.prototxt",
         "caffelite summary lenet_solver.prototxt",
-        "caffelite summary deploy.prototxt --phase TEST --shape data=10,3,227,227",
+        "caffelite summary deploy.prototxt --phase TEST --input data=10x3x227x227",
     ],
     notes=(
         "FILE is a net, or a solver, whose train net is shown.  Multiply-adds are those of one forward pass, of matrix "
@@ -37,7 +37,7 @@ BYTES = 4
 @click.option("--phase", default="TRAIN", show_default=True, metavar="TRAIN|TEST", help="Phase of the net.")
 @state_options
 @file_options
-@shape_option
+@input_option
 @debug_option
 def command(
     file: str, phase: str, level: int, stage: str, sets: tuple[str, ...], strict: bool, shapes: tuple[str, ...]

@@ -83,7 +83,7 @@ def test_data_that_is_not_there_is_a_warning(net: Path, capsys: pytest.CaptureFi
     assert "ok (1 warning)" in capsys.readouterr().out
     assert run(["check", str(net), "--strict"]) == 1
     capsys.readouterr()
-    assert run(["summary", str(net), "--shape", "data=2,3,8,8"]) == 0
+    assert run(["summary", str(net), "--input", "data=2x3x8x8"]) == 0
     out = capsys.readouterr().out
     assert "2x5" in out
     assert f"{3 * 8 * 8 * 5 + 5:,}" in out

@@ -103,7 +103,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["check", "x", "--phase", "DREAM"], "--phase must be TRAIN or TEST"),
         (["data"], "Examples:"),
         (["data", "cifar", "d"], "cifar"),
-        (["summary", "x", "--shape", "data"], "--shape takes BLOB=N,C,H,W"),
+        (["summary", "x", "--input", "data"], "--input takes BLOB=NxCxHxW"),
     ],
 )
 def test_wrong_command_lines_end_with_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ UNSTEADY = r"\(\S+ iter/s, \S+s/"
 
 def said(log: str, beginning: str) -> list[str]:
     """A log from the line that begins so on, without times, threads and speeds."""
-    lines = [re.sub(GLOG_PREFIX + "|^IMMDD HH:MM:SS.uuuuuu TID ", "", line) for line in log.splitlines()]
+    lines = [re.sub(GLOG_PREFIX + "|^[IWE]MMDD HH:MM:SS.uuuuuu TID ", "", line) for line in log.splitlines()]
     start = next(number for number, line in enumerate(lines) if line.startswith(beginning))
     return [re.sub(UNSTEADY, "(", line) for line in lines[start:]]
 
@@ -44,3 +44,13 @@ def test_time_has_the_recorded_lines(here: Run, golden: Callable[[str], Path]) -
         return [re.sub(r"-?\d\S*(?= ms|$)", "#", line) for line in said(log, "caffe.cpp:351]")]
 
     assert shape(done.err) == shape(golden("cli/time/stderr.txt").read_text())
+
+
+def test_debug_info_has_the_recorded_lines(here: Run, golden: Callable[[str], Path]) -> None:
+    done = here("train", "-solver", "debug_solver.prototxt")
+    assert done.status == 0, done.err
+
+    def shape(log: str) -> list[str]:
+        return [re.sub(r"-?\d+\.?\d*(?:e-?\d+)?(?=$|[,)])", "#", line) for line in said(log, "solver.cpp:289]")]
+
+    assert shape(done.err) == shape(golden("cli/train_debug_info/stderr.txt").read_text())
