@@ -88,7 +88,8 @@ class FastPlan:
                 if grad:
                     for position in step.flattens:
                         # Pooling's backward copies twice over when its gradient comes in another order than its input.
-                        bottoms[position].register_hook(net.arranged)  # type: ignore[union-attr]
+                        if bottoms[position].requires_grad:  # type: ignore[union-attr]
+                            bottoms[position].register_hook(net.arranged)  # type: ignore[union-attr]
                 if grad and step.silent:
                     with torch.no_grad():
                         tops = _call(step.layer, step.node, run, bottoms, step.weights)  # type: ignore[arg-type]

@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from google.protobuf import text_format
 
 from caffelite import assembly
 from caffelite.graph import state_of
 from caffelite.layerkit import layers
 from caffelite.net import Net
-from caffelite.proto import TEST, TRAIN
+from caffelite.proto import TEST, TRAIN, NetParameter
 
 from ..conftest import CARRIED
 from ..layers.conform import close
@@ -154,3 +155,27 @@ def test_a_net_forgets_values_nobody_reads_any_more():
     net = mini(False)
     net.forward_backward()
     assert all(value is None for value in net.fast_plan.table)
+
+
+FORCED = """
+force_backward: true
+layer { name: "in" type: "Input" top: "x" top: "label"
+  input_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } shape { dim: 2 } } }
+layer { name: "pool" type: "Pooling" bottom: "x" top: "p" pooling_param { pool: AVE kernel_size: 2 stride: 2 } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" propagate_down: true
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" top: "loss" }
+"""
+
+
+def test_asking_for_a_gradient_of_the_data_does_not_disturb_training():
+    file = assembly.NetFile(text_format.Parse(FORCED, NetParameter()))
+    nets = [
+        Net(assembly.build_graph(file, state_of(file.message, TRAIN)), seed=1, observed=observed)
+        for observed in (False, True)
+    ]
+    for net in nets:
+        net.blobs["x"].data[...] = np.arange(96).reshape(2, 3, 4, 4) / 96
+        net.forward_backward()
+    np.testing.assert_allclose(nets[0].parameters[0].diff, nets[1].parameters[0].diff, rtol=1e-5, atol=1e-7)
+    assert nets[1].blobs["x"].diff.any()
