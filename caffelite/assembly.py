@@ -180,7 +180,7 @@ def read_solver(
     sets: Sequence[str] = (),
     level: int | None = None,
     stages: Iterable[str] = (),
-    weights: Sequence[str] = (),
+    weights: Sequence[str] | None = None,
 ) -> SolverFile:
     """A solver's prototxt with its nets; nothing is built yet, and torch is not needed.
 
@@ -189,7 +189,7 @@ def read_solver(
         strict: warnings of the files are errors.
         sets: assignments put over the files; one that starts with `layer[` is put over the nets.
         level, stages: added to `train_state`, as the original's command line does.
-        weights: take the place of the file's `weights`.
+        weights: take the place of the file's `weights`; none at all when resuming.
 
     Raises:
         PrototxtError, UpgradeError, SettingsError: with every fault of the file that has any.
@@ -204,9 +204,8 @@ def read_solver(
     if level is not None:
         message.train_state.level = level
     message.train_state.stage.extend(stages)
-    if weights:
-        del message.weights[:]
-        message.weights.append(",".join(weights))
+    if weights is not None:
+        message.weights[:] = [",".join(weights)] if weights else []
     settings = Settings.from_message(message, text.places, name)
     message.snapshot_prefix = settings.snapshot_prefix
     read: dict[str, NetFile] = {}

@@ -23,6 +23,9 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells report it."""
 
 
+HELP = "caffelite --help lists the commands, caffelite COMMAND --help explains one"
+
+
 class Commands(FormattedGroup):
     """The commands of this package, imported one by one.  "-" and "_" are the same in their names."""
 
@@ -43,7 +46,7 @@ class Commands(FormattedGroup):
             known = self.list_commands(ctx)
             raise UsageError(
                 f'there is no command "{args[0]}"',
-                help=did_you_mean(args[0], known) or f"commands: {', '.join(known)}",
+                help=HELP if args[0] == "help" else did_you_mean(args[0], known) or f"commands: {', '.join(known)}",
             )
         return super().resolve_command(ctx, args)
 
@@ -103,6 +106,11 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read our output has gone; what is still in the buffers must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"caffelite: {where}{error.strerror or error}", 1)
     except Exception as error:
         if debug:
             raise

@@ -65,14 +65,24 @@ def _unknown(token: str, options: dict[str, _Option], command: str) -> UsageErro
     return UsageError(f"no such option {name}{hint}", help=f"{command} --help shows examples and options")
 
 
+def _unplaced(token: str, options: dict[str, _Option], path: str) -> UsageError:
+    """An argument of a command that takes options only: most likely a file whose option was forgotten."""
+    named = next((options[name].spelling for name in ("solver", "model") if name in options), None)
+    help = f"did you mean {named} {token}?" if named else f"{path} --help shows examples and options"
+    return UsageError(f'{path.rpartition(" ")[2]} takes options only, not "{token}"', help=help)
+
+
 def _spelled(tokens: Sequence[str], command: click.Command, path: str) -> list[str]:
     """Tokens after the command, each option in its declared spelling and joined to its value."""
     options, result, rest = _options(command), list[str](), list(tokens)
+    takes_arguments = any(isinstance(parameter, click.Argument) for parameter in command.params)
     while rest:
         token = rest.pop(0)
         if token == "--":
             return [*result, token, *rest]
         if not _is_option(token):
+            if not takes_arguments:
+                raise _unplaced(token, options, path)
             result.append(token)
             continue
         option = options.get(_key(token))

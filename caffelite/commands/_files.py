@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import UsageError
+from ..errors import Fault, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from ..graph import Graph
 
 # Fields that a solver has and nothing inside a net; a net written inside a solver is found by the second half.
 _SOLVER = re.compile(
@@ -48,4 +52,26 @@ def given_shapes(entries: Iterable[str]) -> dict[str, tuple[int, ...]]:
         if not blob or not all(number.strip().isdigit() for number in numbers):
             raise UsageError(f'--input takes BLOB=NxCxHxW, not "{entry}"', help="--input data=64x1x28x28")
         found[blob] = tuple(int(number) for number in numbers)
+    return found
+
+
+def unused_shapes(graph: Graph, given: Mapping[str, tuple[int, ...]]) -> list[Fault]:
+    """Warnings about shapes of `--input` that a graph had no use for."""
+    fed = {
+        blob: value
+        for node in graph.nodes
+        if not node.reads
+        for blob, value in zip(node.tops, node.writes, strict=True)
+    }
+    found = []
+    for blob, shape in given.items():
+        what = f"--input {blob}={'x'.join(map(str, shape))} is not used"
+        if blob not in fed:
+            help = did_you_mean(blob, fed) or f"data blobs: {', '.join(fed)}"
+            found.append(Fault(f'{what}: no layer makes "{blob}" from nothing', None, help, severity="warning"))
+            continue
+        own = graph.values[fed[blob]].shape
+        if own != shape:
+            known = "x".join(map(str, own or ()))
+            found.append(Fault(f'{what}: the net itself says that "{blob}" is {known}', severity="warning"))
     return found

@@ -113,23 +113,29 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
 
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks of errors.")
 
+WITHOUT_EFFECT = ("v", "vmodule", "stderrthreshold", "logbuflevel", "logbufsecs", "max_log_size")
+"""Flags of glog that scripts may set: every line goes to stderr as it comes, as in the original, which sets
+`alsologtostderr`; there are no verbose lines."""
+
 log_options = together(
     click.option(
         "--log_dir",
         type=click.Path(exists=True, file_okay=False),
         envvar="GLOG_log_dir",
+        show_envvar=True,
         expose_value=False,
         callback=_keep,
-        help="Write the log to a file in this folder too.  [env: GLOG_log_dir]",
+        help="Write the log to a file in this folder too.",
     ),
     click.option(
         "--minloglevel",
         type=click.IntRange(0, 3),
         default=0,
         envvar="GLOG_minloglevel",
+        show_envvar=True,
         expose_value=False,
         callback=_keep,
-        help="Leave lines below this level out: 0 info, 1 warnings, 2 errors.  [env: GLOG_minloglevel]",
+        help="Leave lines below this level out: 0 info, 1 warnings, 2 errors.",
     ),
     click.option(
         "--logtostderr/--nologtostderr",
@@ -146,7 +152,7 @@ log_options = together(
         callback=_keep,
         help="Log to stderr as well as to the file of --log_dir (the default).",
     ),
-    click.option("--v", type=int, default=0, expose_value=False, hidden=True),
+    *(click.option(f"--{flag}", expose_value=False, hidden=True) for flag in WITHOUT_EFFECT),
     debug_option,
 )
 """What glog's flags are for scripts written for the original, and `--debug`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import CaffeliteError, Fault, UsageError
-from ._files import given_shapes, input_option, is_solver
+from ._files import given_shapes, input_option, is_solver, unused_shapes
 from ._kit import PHASES, debug_option, described, file_options, parts, state_options
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(slots=True)
 class _Findings:
-    """What was found in one file; the same thing found in two phases counts once."""
+    """What was found in one file; the same thing found in two phases counts once, though its help may differ."""
 
-    faults: dict[str, Fault] = field(default_factory=dict)
+    faults: dict[Fault, Fault] = field(default_factory=dict)
     about: list[str] = field(default_factory=list)
 
     def add(self, *faults: Fault) -> None:
         for fault in faults:
-            self.faults.setdefault(str(fault), fault)
+            self.faults.setdefault(replace(fault, help=None), fault)
 
     def count(self, severity: str) -> int:
         return sum(fault.severity == severity for fault in self.faults.values())
@@ -114,7 +114,7 @@ def _build(net: NetFile, state: Any, found: _Findings, given: Shapes) -> None:
     except CaffeliteError as error:
         found.add(*error.faults)
         return
-    found.add(*graph.warnings)
+    found.add(*graph.warnings, *unused_shapes(graph, given))
     layers = sum(node.type != "Split" for node in graph.nodes)
     found.about.append(f'net "{graph.name}" in {phase}: {layers} layer{"s" * (layers != 1)}')
 

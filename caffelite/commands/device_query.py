@@ -29,8 +29,10 @@ def command(gpu: str | None) -> None:
         if wanted is None or wanted == [-1]:
             wanted = list(range(count))
         if not wanted:
+            threads = torch.get_num_threads()
             click.echo(
-                f"no CUDA device; the CPU computes with {torch.get_num_threads()} threads (PyTorch {torch.__version__})"
+                f"no CUDA device; the CPU computes with {threads} thread{'s' * (threads != 1)} "
+                f"(PyTorch {torch.__version__})"
             )
         for number in wanted:
             _show(number)

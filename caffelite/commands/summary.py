@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..errors import UsageError
-from ._files import given_shapes, input_option, is_solver
+from ._files import given_shapes, input_option, is_solver, unused_shapes
 from ._kit import PHASES, debug_option, described, file_options, parts, state_options
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ BYTES = 4
     [
         "caffelite summary lenet_train_test.prototxt",
         "caffelite summary lenet_solver.prototxt",
-        "caffelite summary deploy.prototxt --phase TEST --input data=10x3x227x227",
+        "caffelite summary train_val.prototxt --phase TEST --input data=10x3x227x227",
     ],
     notes=(
         "FILE is a net, or a solver, whose train net is shown.  Multiply-adds are those of one forward pass, of matrix "
@@ -44,11 +44,16 @@ def command(
 ) -> None:
     if phase not in PHASES:
         raise UsageError(f'--phase must be TRAIN or TEST, not "{phase}"')
-    graph = _graph(file, PHASES[phase], level, ["", *parts(stage)], sets, strict, given_shapes(shapes))
-    for fault in graph.warnings:
+    given = given_shapes(shapes)
+    graph = _graph(file, PHASES[phase], level, ["", *parts(stage)], sets, strict, given)
+    for fault in (*graph.warnings, *unused_shapes(graph, given)):
         click.echo(str(fault), err=True)
     click.echo(f'net "{graph.name}", {phase}, from {file}\n')
     click.echo(table(graph))
+    unknown = [blob for node in graph.nodes if not node.reads for blob in _unknown(graph, node)]
+    if unknown:
+        options = " ".join(f"--input {blob}=…" for blob in unknown)
+        click.echo(f'\n"?" and what follows from it is not in the sums; say the shapes: {options}')
 
 
 def _graph(
@@ -66,6 +71,10 @@ def _graph(
     if not solver.tests:
         raise UsageError("the solver has no test net")
     return build_graph(solver.tests[0], solver.test_states[0], given=given, missing_data=True)
+
+
+def _unknown(graph: Graph, node: Node) -> list[str]:
+    return [blob for blob, value in zip(node.tops, node.writes, strict=True) if graph.values[value].shape is None]
 
 
 class Row(NamedTuple):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import Fault, UsageError
+from ..errors import Fault, SnapshotError, UsageError
 from ..logs.records import OutputValue
 from ..logs.text import number, output
 from ._kit import described, file_options, gpu_numbers, gpu_option, log_options, open_log, parts, state_options
@@ -46,39 +48,63 @@ def command(
         from ..runtime import device
         from ._weights import tell
 
-        model = model or _model_of(files[-1], log)
+        folder = Path.cwd()
+        if model is None:
+            model, folder = _net_of(files[-1], log)
+        if folder != Path.cwd():
+            model, *files = (str(Path(file).absolute()) for file in (model, *files))
         where, _ = device.choose(numbers, wants_gpu=False)
         text = "Use CPU." if where.type == "cpu" else f"Use GPU with device ID {where.index}"
         log.note(text, "caffe.cpp:275" if where.type == "cpu" else "caffe.cpp:266")
-        net = load_net(
-            model, TEST, level=level, stages=["", *parts(stage)], device=where, strict=strict,
-            sets=sets, warn=log.warn, weights=files,
-            loaded=lambda path, report: tell(path, report, log, exceptions_only=True),
-        )  # fmt: skip
-        try:
-            _score(net, iterations, log)
-        finally:
-            net.close()
+        with chdir(folder):
+            net = load_net(
+                model, TEST, level=level, stages=["", *parts(stage)], device=where, strict=strict,
+                sets=sets, warn=log.warn, weights=files,
+                loaded=lambda path, report: tell(path, report, log, exceptions_only=True),
+            )  # fmt: skip
+            try:
+                _warn_of_nobody_s_data(net, log)
+                _score(net, iterations, log)
+            finally:
+                net.close()
 
 
-def _model_of(weights: str, log: Log) -> str:
-    """The test net of the run that wrote the weights."""
-    from pathlib import Path
-
+def _net_of(weights: str, log: Log) -> tuple[str, Path]:
+    """The test net of the run that wrote the weights, and the folder in which its data is found: this one, or the one
+    the run was started in, to which the paths in the net are relative."""
     from ..logs.run_record import find_run, sessions
 
-    folder = find_run(Path(weights))
+    if not Path(weights).exists():
+        raise SnapshotError(f"{weights}: no such file")
+    run = find_run(Path(weights))
     help = "name the net: --model train_test.prototxt"
-    if folder is None:
+    if run is None:
         raise UsageError(Fault(f"no record of the run that made {weights} lies beside it", help=help))
-    model = folder / "test_0.prototxt"
+    model = run / "test_0.prototxt"
     if not model.exists():
-        raise UsageError(Fault(f"the run that made {weights} ({folder}) had no test net", help=help))
+        raise UsageError(Fault(f"the run that made {weights} ({run}) had no test net", help=help))
     log.note(f"The net is that of the run: {model}")
-    began_in = next((session.get("folder") for session in sessions(folder)[-1:]), None)
-    if began_in and Path(began_in) != Path.cwd():
-        log.note(f"The run was started in {began_in}: paths in its net are relative to that folder", severity="warning")
-    return str(model)
+    started = next((Path(session["folder"]) for session in sessions(run)[-1:] if "folder" in session), None)
+    sources = [source for source in _sources(model) if not Path(source).exists()]
+    if started is None or not any((started / source).exists() for source in sources):
+        return str(model), Path.cwd()
+    log.note(f"Its data is found from {started}, where the run was started")
+    return str(model), started
+
+
+def _sources(model: Path) -> list[str]:
+    """The data that the layers of a net name."""
+    from ..assembly import read_net
+
+    parameters = (value for layer in read_net(model).message.layer for _, value in layer.ListFields())
+    return [value.source for value in parameters if getattr(value, "source", "")]
+
+
+def _warn_of_nobody_s_data(net: Net, log: Log) -> None:
+    inputs = [blob for node in net.graph.nodes if node.type == "Input" for blob in node.tops]
+    if inputs:
+        names = " and ".join(f'"{name}"' for name in inputs)
+        log.note(f"nothing fills {names} (Input): these are not scores of any data", severity="warning")
 
 
 def _score(net: Net, iterations: int, log: Log) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import CaffeliteError, Fault, UsageError
+from ..logs.records import Displayed, Record, Sink
 from ._kit import (
     command_line,
     described,
@@ -88,8 +90,9 @@ def command(
     with open_log(training=True) as log:
         from ..assembly import read_solver
 
+        start_weights = [] if snapshot else parts(weights) or None  # a state brings its own
         file = read_solver(
-            solver, strict=strict, sets=sets, level=level, stages=["", *parts(stage)], weights=parts(weights)
+            solver, strict=strict, sets=sets, level=level, stages=["", *parts(stage)], weights=start_weights
         )
         _train(file, snapshot, _device(file, gpus, log), signals, run_dir, log)
 
@@ -130,12 +133,17 @@ def _train(
     try:
         record = _record(file, solver, folder, snapshot, log)
         log.keep(record)
-        solver.sinks.append(log)
+        solver.sinks += [log, _divergence(log)]
         if log.progress:
             log.progress.iteration = lambda: solver.iter
         if snapshot:
             log.note(f"Resuming from {snapshot}", "caffe.cpp:235")
             solver.restore(snapshot)
+            if solver.iter >= file.settings.max_iter:
+                text = (
+                    f"{snapshot} is at iteration {solver.iter}: with max_iter {file.settings.max_iter} nothing is left"
+                )
+                log.note(f"{text} to train (--set max_iter=… goes on)", severity="warning")
         log.note("Starting Optimization", "caffe.cpp:239")
         with signals as request:
             solver.request = request
@@ -175,6 +183,20 @@ def _made(file: SolverFile, device: torch.device, seed: int | None, log: Log) ->
     solver = make_solver(file, device=device, warn=log.warn, seed=seed, loaded=finetuning)
     log.note("Solver scaffolding done.", "solver.cpp:57")
     return solver
+
+
+def _divergence(log: Log) -> Sink:
+    """A sink that says once what a loss that is no number means."""
+    told = False
+
+    def watch(record: Record) -> None:
+        nonlocal told
+        if isinstance(record, Displayed) and not told and not isfinite(record.loss):
+            told = True
+            text = f"The loss is {record.loss}: training has diverged and will not recover.  Try a smaller base_lr."
+            log.note(text, severity="warning")
+
+    return watch
 
 
 def _seed_of(folder: Path) -> int | None:

@@ -232,7 +232,14 @@ def read(path: Path) -> list[Timed]:
         DataError: it cannot be read, or holds no log line.
     """
     if path.is_dir():
-        path = path / "log.jsonl"
+        folder, path = path, path / "log.jsonl"
+        if not path.exists():
+            raise DataError(
+                Fault(
+                    f'"{folder}" is not a run\'s folder: there is no log.jsonl in it',
+                    help="a run keeps its record in <snapshot_prefix>_run",
+                )
+            )
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             first = file.readline()

@@ -15,9 +15,18 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
+ECHO = len("^C^C")
+"""Columns left free at the right: a terminal writes Ctrl-C there, and must not wrap the line."""
+
+WIDE = 80
+"""Columns from which on there is room for the rate."""
+
+
 def wanted(stream: TextIO | None = None) -> bool:
     """Whether somebody sits behind the stream (default: stderr): only then a bar is of use."""
     stream = stream or sys.stderr
+    if stream is None:  # Python's word for a closed one
+        return False
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
@@ -39,6 +48,11 @@ class _Above:
 
 def _columns() -> list[Any]:
     from rich import progress
+    from rich.table import Column
+
+    def whole() -> Column:
+        """Where space is short, the bar gives way; half a number would be a wrong one."""
+        return Column(no_wrap=True)
 
     class Speed(progress.ProgressColumn):
         """Iterations a second over the last half minute."""
@@ -48,13 +62,13 @@ def _columns() -> list[Any]:
             return f"{speed:.0f} it/s" if speed >= 100 else f"{speed:.3g} it/s" if speed else "– it/s"
 
     return [
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", table_column=whole()),
         progress.BarColumn(bar_width=None),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[state]}", markup=False),
-        Speed(),
-        progress.TextColumn("ETA"),
-        progress.TimeRemainingColumn(compact=True),
+        progress.MofNCompleteColumn(table_column=whole()),
+        progress.TextColumn("{task.fields[state]}", markup=False, table_column=whole()),
+        Speed(table_column=whole()),
+        progress.TextColumn("ETA", table_column=whole()),
+        progress.TimeRemainingColumn(compact=True, table_column=whole()),
     ]
 
 
@@ -69,6 +83,7 @@ class Progress:
 
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
+        from rich.constrain import Constrain
         from rich.progress import Progress as Bar
 
         owner = self
@@ -76,7 +91,8 @@ class Progress:
         class Live(Bar):
             def get_renderables(self) -> Iterable[RenderableType]:
                 owner._poll()
-                yield from super().get_renderables()
+                for drawn in super().get_renderables():
+                    yield Constrain(drawn, owner._console.width - ECHO)
 
         self._console = console or Console(stderr=True)
         self.stream = _Above(self._console)
@@ -120,7 +136,8 @@ class Progress:
 
     def _show(self, **values: Any) -> None:
         if self._task is not None:
-            state = f"loss {self._loss}  lr {self._rate}" if self._loss else ""
+            rate = f"  lr {self._rate}" if self._rate and self._console.width >= WIDE else ""
+            state = f"loss {self._loss}{rate}" if self._loss else ""
             self._bar.update(self._task, state=state, **values)
 
     def _poll(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import DataError, Fault
 from ..logs.parse import Timed, read
-from ..logs.records import Displayed, LastLoss, Tested
+from ..logs.records import Displayed, LastLoss, Solving, Tested
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,23 +46,40 @@ class Curves:
     losses: set[str] = field(default_factory=set)
 
 
-def curves(name: str, log: Iterable[Timed], against: Against = "iterations") -> Curves:
-    """The curves in the records of a log."""
-    result = Curves(name)
+def _followed(log: Iterable[Timed]) -> list[tuple[float, Displayed | LastLoss | Tested]]:
+    """(seconds of training, record) along the way that the run went in the end.
+
+    Where it went on from a snapshot, what it had done beyond that before is left out, and so is the time between.
+    """
+    kept: dict[tuple[int, int], tuple[float, Displayed | LastLoss | Tested]] = {}
+    pause = 0.0
     for timed in log:
         record = timed.record
-        if isinstance(record, Displayed | LastLoss):
-            x = record.iteration if against == "iterations" else timed.seconds
-            result.loss.add(x, record.loss)
-            if isinstance(record, Displayed):
-                result.rate.add(x, record.rate)
-        elif isinstance(record, Tested):
-            x = record.iteration if against == "iterations" else timed.seconds
+        if isinstance(record, Solving):
+            kept = {key: entry for key, entry in kept.items() if entry[1].iteration <= record.iteration}
+            pause = timed.seconds - max((seconds for seconds, _ in kept.values()), default=0.0)
+        elif isinstance(record, Displayed | LastLoss | Tested):
+            key = (record.net if isinstance(record, Tested) else -1, record.iteration)
+            kept.pop(key, None)  # said again after resuming: it belongs behind what was said before
+            kept[key] = (timed.seconds - pause, record)
+    return list(kept.values())
+
+
+def curves(name: str, log: Iterable[Timed], against: Against = "iterations") -> Curves:
+    """The curves in the records of a log; of a resumed run those it ended with, without gaps in time."""
+    result = Curves(name)
+    for seconds, record in _followed(log):
+        x = record.iteration if against == "iterations" else seconds
+        if isinstance(record, Tested):
             for output in record.outputs:
                 key = output.name if record.net == 0 else f"{output.name} #{record.net}"
                 result.tests.setdefault(key, Curve()).add(x, output.value)
                 if output.weight:
                     result.losses.add(key)
+            continue
+        result.loss.add(x, record.loss)
+        if isinstance(record, Displayed):
+            result.rate.add(x, record.rate)
     return result
 
 
@@ -79,6 +96,11 @@ def _pyplot() -> Any:
     return pyplot
 
 
+def _marker(curve: Curve) -> str | None:
+    """A lone point has no line to be seen by."""
+    return "o" if len(curve.xs) == 1 else None
+
+
 def _label(curve: str, log: Curves, several: bool) -> str:
     return f"{log.name}: {curve}" if several else curve
 
@@ -87,7 +109,10 @@ def _draw_loss(axes: Axes, logs: Sequence[Curves], logarithmic: bool) -> None:
     for number, log in enumerate(logs):
         colour = f"C{number}"
         several = len(logs) > 1
-        axes.plot(log.loss.xs, log.loss.ys, color=colour, linewidth=1.2, label=_label("train loss", log, several))
+        axes.plot(
+            log.loss.xs, log.loss.ys, color=colour, linewidth=1.2, marker=_marker(log.loss),
+            markersize=3, label=_label("train loss", log, several),
+        )  # fmt: skip
         for dash, key in enumerate(sorted(log.losses)):
             curve = log.tests[key]
             axes.plot(
@@ -119,7 +144,10 @@ def _draw_scores(axes: Axes, logs: Sequence[Curves]) -> None:
 
 def _draw_rate(axes: Axes, logs: Sequence[Curves]) -> None:
     for number, log in enumerate(logs):
-        axes.plot(log.rate.xs, log.rate.ys, color=f"C{number}", linewidth=1.2, drawstyle="steps-post", label=log.name)
+        axes.plot(
+            log.rate.xs, log.rate.ys, color=f"C{number}", linewidth=1.2, drawstyle="steps-post",
+            marker=_marker(log.rate), markersize=3, label=log.name,
+        )  # fmt: skip
     axes.set_ylabel("learning rate")
     axes.set_ylim(bottom=0)
     if len(logs) > 1:
@@ -127,8 +155,9 @@ def _draw_rate(axes: Axes, logs: Sequence[Curves]) -> None:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Short names that tell the logs apart: of a run folder its own name, not log.jsonl."""
-    return [path.parent.name or path.name if path.name == "log.jsonl" else path.name for path in paths]
+    """Short names that tell the logs apart: of a run folder its own name, not log.jsonl; the path where names agree."""
+    short = [path.parent.name or path.name if path.name == "log.jsonl" else path.name for path in paths]
+    return [str(path) if short.count(name) > 1 else name for path, name in zip(paths, short, strict=True)]
 
 
 def plot(
@@ -165,7 +194,9 @@ def plot(
         for one in axes:
             one.grid(alpha=0.3)
             one.spines[["top", "right"]].set_visible(False)
-        axes[-1].set_xlabel("iteration" if against == "iterations" else "seconds since training began")
+        if against == "iterations":
+            axes[-1].xaxis.get_major_locator().set_params(integer=True)
+        axes[-1].set_xlabel("iteration" if against == "iterations" else "seconds of training")
         figure.suptitle(title or ", ".join(log.name for log in found))
         figure.savefig(out, dpi=120)
     except ValueError as error:  # matplotlib: an ending it has no writer for

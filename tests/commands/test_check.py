@@ -96,6 +96,43 @@ def test_values_put_over_the_file_are_checked_like_it(net: Path, capsys: pytest.
     assert "num_output" in capsys.readouterr().out
 
 
+def test_a_fault_of_both_phases_counts_once_though_its_help_differs(
+    net: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accuracy = 'layer { name: "a" type: "Accuracy" bottom: "ip" bottom: "x" top: "acc" include { phase: TEST } }\n'
+    net.write_text(NET + accuracy + 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "x" top: "l" }')
+    assert run(["check", str(net)]) == 1
+    out = capsys.readouterr().out
+    assert out.count('layer "loss" (SoftmaxWithLoss): unknown bottom "x"') == 1
+    assert out.endswith(": 2 errors\n")
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("dta=2x3x8x8", 'no layer makes "dta" from nothing\n  help: did you mean data?'),
+        ("data=2x3x9x9", 'the net itself says that "data" is 2x3x8x8'),
+    ],
+)
+def test_a_shape_that_is_not_used_is_not_passed_over(
+    net: Path, capsys: pytest.CaptureFixture[str], shape: str, message: str
+) -> None:
+    assert run(["check", str(net), "--input", shape]) == 0
+    assert message in capsys.readouterr().out
+    assert run(["summary", str(net), "--input", shape]) == 0
+    assert message in capsys.readouterr().err
+    assert run(["check", str(net), "--input", "data=2x3x8x8", "--strict"]) == 0
+
+
+def test_sums_over_unknown_shapes_say_so(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = 'type: "Data" data_param { source: "nope_lmdb" batch_size: 2 }'
+    net.write_text(NET.replace('type: "Input"', missing))
+    assert run(["summary", str(net)]) == 0
+    assert "is not in the sums; say the shapes: --input data=…" in capsys.readouterr().out
+    assert run(["summary", str(net), "--input", "data=2x3x8x8"]) == 0
+    assert "not in the sums" not in capsys.readouterr().out
+
+
 def test_summary_counts_by_hand(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["summary", str(net)]) == 0
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}

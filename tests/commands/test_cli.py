@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -99,6 +100,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["fly"], 'there is no command "fly"'),
         (["trian"], "did you mean train?"),
+        (["help", "train"], "caffelite COMMAND --help"),
         (["check"], "Missing argument"),
         (["check", "x", "--phase", "DREAM"], "--phase must be TRAIN or TEST"),
         (["data"], "Examples:"),
@@ -120,6 +122,15 @@ def test_a_slip_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert capsys.readouterr().err.splitlines()[0] == "caffelite: internal error: ZeroDivisionError: division by zero"
     with pytest.raises(ZeroDivisionError):
         run(["train", "--debug"])
+
+
+def test_a_full_disk_is_no_slip_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cli, "main", full)
+    assert run(["check"]) == 1
+    assert capsys.readouterr().err == "caffelite: No space left on device\n"
 
 
 def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:

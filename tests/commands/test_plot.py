@@ -11,7 +11,7 @@ from caffelite.commands import run
 from caffelite.logs.jsonl import JsonLines
 from caffelite.logs.parse import Timed
 from caffelite.logs.records import Displayed, LastLoss, OutputValue, Record, Solving, Tested
-from caffelite.tools.plot import curves
+from caffelite.tools.plot import _names, curves
 
 RUN: list[Record] = [
     Solving("a", "fixed", 0, 20),
@@ -31,6 +31,21 @@ def test_curves_of_a_log() -> None:
     assert found.tests.keys() == {"accuracy", "loss", "accuracy #1"}
     assert found.losses == {"loss"}
     assert curves("a", log, "seconds").loss.xs == [6.0, 8.0, 10.0]
+
+
+def test_a_resumed_run_is_drawn_as_it_went_in_the_end() -> None:
+    """Killed at 20 after the snapshot of 10, resumed an hour later: no zigzag, no gap in time."""
+    again = [Solving("a", "fixed", 10, 20), Displayed(10, 1.1, 0.05, 0.0, 0, 10), LastLoss(20, 0.7)]
+    log = [Timed(2.0 * number, record) for number, record in enumerate(RUN)]
+    log += [Timed(3600 + 2.0 * number, record) for number, record in enumerate(again)]
+    found = curves("a", log)
+    assert (found.loss.xs, found.loss.ys) == ([0, 10, 20], [2.0, 1.1, 0.7])
+    assert curves("a", log, "seconds").loss.xs == [6.0, 10.0, 12.0]
+
+
+def test_logs_of_one_name_are_told_apart() -> None:
+    paths = [Path("a/train.log"), Path("b/train.log"), Path("lenet_run/log.jsonl"), Path("c.log")]
+    assert _names(paths) == ["a/train.log", "b/train.log", "lenet_run", "c.log"]
 
 
 @pytest.fixture

@@ -44,6 +44,16 @@ def test_a_run_keeps_a_record(here: Run, files: Path) -> None:
     assert len((run / "sessions.jsonl").read_text().splitlines()) == 2
 
 
+def test_a_resumed_run_leaves_the_weights_of_the_solver_file_alone(here: Run, files: Path) -> None:
+    with (files / "solver.prototxt").open("a") as file:
+        file.write('weights: "init.caffemodel"\n')
+    first = here("train", "-solver", "solver.prototxt", "--set", "max_iter=15")
+    assert "Finetuning from init.caffemodel" in first.err
+    resumed = here("train", "-solver", "solver.prototxt", "-snapshot", "snap_iter_15.solverstate")
+    assert resumed.status == 0, resumed.err
+    assert "Finetuning" not in resumed.err
+
+
 def test_run_dir_and_log_dir(here: Run, files: Path) -> None:
     (files / "logs").mkdir()
     done = here("train", "-solver", "solver.prototxt", "--run-dir", "kept", "--log_dir", "logs", "--set", "max_iter=1")
@@ -87,11 +97,15 @@ def test_weights_of_another_shape_are_refused_with_both_shapes(here: Run) -> Non
         ("train -solver solver.prototxt -snapshot init.caffemodel", 2, "init.caffemodel holds weights only"),
         ("train -solver solver.prototxt -sigint_effect die", 2, 'invalid signal effect "die"'),
         ("train -solver solver.prototxt -gpu x", 2, '--gpu takes the number of a GPU or "all"'),
+        ("train solver.prototxt", 2, "did you mean --solver solver.prototxt?"),
+        ("time net.prototxt", 2, "did you mean --model net.prototxt?"),
+        ("device_query 0", 2, 'takes options only, not "0"'),
         ("train -slver solver.prototxt", 2, "no such option --slver, did you mean --solver?"),
         ("train -solver nope.prototxt", 1, "nope.prototxt: no such file"),
         ("train -solver solver.prototxt -snapshot none.solverstate", 1, "none.solverstate"),
         ("train -solver solver.prototxt --set base_lrr=1", 1, "base_lr"),
         ("test -model net.prototxt", 2, "test needs trained weights"),
+        ("test -weights none.caffemodel", 1, "none.caffemodel: no such file"),
         ("test -weights init.caffemodel", 2, "--model train_test.prototxt"),
         ("time -model net.prototxt -phase FOO", 2, '--phase must be TRAIN or TEST, not "FOO"'),
         ("time -model net.prototxt -iterations 0", 2, "0 is not in the range"),
@@ -163,3 +177,59 @@ def test_weights_of_another_net_are_not_taken_silently(here: Run, files: Path) -
     assert done.status == 0, done.err
     assert "no layer of the net got weights from init.caffemodel" in done.err
     assert "other_ip1  not in the file" in done.err
+
+
+def test_weights_are_scored_from_any_folder(here: Run, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paths in the recorded net are relative to the folder in which the run was started."""
+    assert here("train", "-solver", "solver.prototxt", "--set", "max_iter=2").status == 0
+    at_home = here("test", "-weights", "snap_iter_2.caffemodel", "-iterations", "3")
+    assert at_home.status == 0, at_home.err
+    (files / "away").mkdir()
+    monkeypatch.chdir(files / "away")
+    away = here("test", "-weights", "../snap_iter_2.caffemodel", "-iterations", "3")
+    assert away.status == 0, away.err
+    assert f"Its data is found from {files}" in away.err
+    scores = [
+        [line.split("] ")[1] for line in done.err.splitlines() if "caffe.cpp:3" in line] for done in (at_home, away)
+    ]
+    assert scores[0] == scores[1] != []
+    assert Path.cwd() == files / "away"
+
+
+def test_scores_of_no_data_are_called_that(here: Run, files: Path) -> None:
+    (files / "deploy.prototxt").write_text(
+        'layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 2 dim: 6 } } }\n'
+        'layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1" inner_product_param { num_output: 5 } }\n'
+    )
+    done = here("test", "-model", "deploy.prototxt", "-weights", "init.caffemodel", "-iterations", "1")
+    assert done.status == 0, done.err
+    assert 'nothing fills "data" (Input): these are not scores of any data' in done.err
+
+
+def test_a_resumed_run_with_nothing_left_to_do_says_so(here: Run) -> None:
+    assert here("train", "-solver", "solver.prototxt", "--set", "max_iter=15").status == 0
+    arguments = ("train", "-solver", "solver.prototxt", "-snapshot", "snap_iter_15.solverstate", "--set")
+    again = here(*arguments, "max_iter=15")
+    assert again.status == 0, again.err
+    assert "is at iteration 15: with max_iter 15 nothing is left to train" in again.err
+    assert "nothing is left" not in here(*arguments, "max_iter=16").err
+
+
+def test_a_loss_that_is_no_number_is_explained_once(here: Run) -> None:
+    done = here("train", "-solver", "solver.prototxt", "--set", "base_lr=1e30", "--set", "max_iter=20")
+    assert done.status == 0, done.err
+    assert done.err.count("loss = nan") + done.err.count("loss = inf") > 1
+    assert done.err.count("training has diverged") == 1
+
+
+def test_flags_of_glog_that_change_nothing_are_taken(here: Run) -> None:
+    flags = ["-stderrthreshold=0", "-v", "1", "--logbufsecs=0", "--max_log_size", "10"]
+    done = here("train", *flags, "-solver", "solver.prototxt", "--set", "max_iter=1")
+    assert done.status == 0, done.err
+    assert "stderrthreshold" not in here("train", "--help").out
+
+
+def test_a_run_without_stderr_trains(files: Path) -> None:
+    command = f"exec {sys.executable} {REPO / 'cli.py'} train -solver solver.prototxt --set max_iter=1 2>&-"
+    assert subprocess.run(["sh", "-c", command], cwd=files).returncode == 0
+    assert (files / "snap_iter_1.caffemodel").exists()

@@ -186,6 +186,8 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "x.txt")
     with pytest.raises(DataError, match="cannot read log"):
         read(tmp_path / "y.txt")
+    with pytest.raises(DataError, match="is not a run's folder"):
+        read(tmp_path)
 
 
 def test_year_is_that_of_the_file(tmp_path: Path) -> None:

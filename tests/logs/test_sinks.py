@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import subprocess
 import sys
 
+import pytest
 from rich.console import Console
 
 from caffelite.logs.bridge import LogBridge
@@ -41,8 +43,26 @@ def test_log_lines_are_not_wrapped_or_read_as_markup() -> None:
     assert text in screen.getvalue()
 
 
-def test_no_bar_where_nobody_looks() -> None:
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_numbers_are_whole_at_any_width_and_leave_room_for_the_echo_of_ctrl_c(width: int) -> None:
+    screen = io.StringIO()
+    progress = Progress(Console(file=screen, force_terminal=True, width=width, color_system=None))
+    progress(Solving("lenet", "inv", 0, 10000))
+    progress(Displayed(200, 0.146548, 0.00985258, 1.0, 100, 100))
+    progress.iteration = lambda: 232
+    progress._bar.refresh()
+    progress.close()
+    bars = [line for line in re.split(r"\x1b\[\S*?[A-Za-z]|[\r\n]", screen.getvalue()) if "loss" in line]
+    assert "232/10000 loss 0.146548 " in bars[-1]
+    assert ("lr 0.00985258" in bars[-1]) is (width >= 80)
+    assert "ETA" in bars[-1]
+    assert len(bars[-1]) <= width - len("^C^C")
+
+
+def test_no_bar_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not wanted(io.StringIO())
+    monkeypatch.setattr("sys.stderr", None)  # closed, as in `2>&-`
+    assert not wanted()
 
 
 def test_python_warnings_become_lines() -> None:
