@@ -11,6 +11,13 @@ from dataclasses import replace
 from .model import Graph, Node
 
 
+def _learns(node: Node) -> bool:
+    """Whether a weight of the layer has a rate.  (Under force_backward the gradients of frozen weights are computed
+    too, but that does not make a label out of frozen layers want one.)"""
+    specs = node.param.param
+    return any(slot >= len(specs) or specs[slot].lr_mult != 0 for slot in range(len(node.weights)))
+
+
 def _from_above(graph: Graph) -> list[Node]:
     """Walk down: a layer can pass a gradient on if a weight or a bottom of it wants one."""
     wanting = [False] * len(graph.values)
@@ -18,7 +25,7 @@ def _from_above(graph: Graph) -> list[Node]:
     for node in graph.nodes:
         forced = list(node.param.propagate_down)
         bottoms = tuple(forced[position] if forced else wanting[value] for position, value in enumerate(node.reads))
-        needs = any(wanting[value] for value in node.reads) or any(graph.weights[i].wanted for i in node.weights)
+        needs = any(wanting[value] for value in node.reads) or _learns(node)
         for value in node.writes:
             wanting[value] = needs
         nodes.append(replace(node, needs_backward=needs, bottom_needs=bottoms))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 
 from ..errors import CaffeliteError, DataError, Fault
 from .model import Graph, Node, Shape, Value, Weight
@@ -15,6 +16,18 @@ def _declare(node: Node, bottoms: list[Shape]) -> list[Shape]:
     tops = [tuple(shape) for shape in node.layer.shapes(bottoms)]
     node.layer.raise_faults()
     return tops
+
+
+def _in_place_faults(node: Node, bottoms: list[Shape], tops: list[Shape]) -> list[Fault]:
+    return [
+        node.fault(
+            f'works in place on "{blob}" and changes its size from {bottom} to {top}',
+            f"top[{position}]",
+            "give the top another name",
+        )
+        for position, (blob, bottom, top) in enumerate(zip(node.tops, bottoms, tops, strict=False))
+        if node.bottoms[position] == blob and prod(bottom) != prod(top)
+    ]
 
 
 def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple[Graph, list[Fault]]:
@@ -38,7 +51,9 @@ def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple
         tops: list[Shape | None] = [None] * len(node.tops)
         if node.layer is not None and len(known) == len(bottoms):
             try:
-                tops = list(_declare(node, known))
+                declared = _declare(node, known)
+                faults += _in_place_faults(node, known, declared)
+                tops = list(declared)
             except DataError as error:
                 if missing_data:
                     warnings += [replace(fault, severity="warning") for fault in error.faults]

@@ -80,4 +80,18 @@ def share(graph: Graph) -> tuple[Graph, list[Fault]]:
     for index, weight in enumerate(weights):
         owner = weights[weight.owner]
         weights[index] = replace(weight, lr_mult=owner.lr_mult, decay_mult=owner.decay_mult)
-    return replace(graph, weights=tuple(weights)), faults
+    return replace(graph, weights=tuple(weights), warnings=(*graph.warnings, *_namesakes(graph))), faults
+
+
+def _namesakes(graph: Graph) -> list[Fault]:
+    """Warnings about layers whose weights have the name of another's: weight files find layers by their names."""
+    first, warnings = dict[str, Node](), list[Fault]()
+    for node in graph.nodes:
+        if node.weights and first.setdefault(node.name, node) is not node:
+            fault = node.fault(
+                f'has weights, and so has another layer called "{node.name}"',
+                "name",
+                "give it a name of its own: weight files tell layers apart by their names",
+            )
+            warnings.append(replace(fault, severity="warning"))
+    return warnings

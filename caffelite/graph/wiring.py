@@ -74,8 +74,15 @@ class _Wires:
         self.values.append(Value(blob))
         self.current[blob] = len(self.values) - 1
         self.makers[blob] = node
-        self.unread.add(blob)
+        if position < len(node.param.top):  # a top the prototxt leaves out is no output of the net
+            self.unread.add(blob)
         return len(self.values) - 1, faults
+
+    def automatic(self) -> str:
+        """A name for a loss that the prototxt leaves without a top: the original's, with a number from the second
+        on."""
+        made = sum(blob.startswith("(automatic") for blob in self.current)
+        return f"(automatic {made + 1})" if made else "(automatic)"
 
 
 def wire(net: Any, origins: list[int], factory: Factory, places: Places) -> tuple[Graph, list[Fault]]:
@@ -99,7 +106,7 @@ def wire(net: Any, origins: list[int], factory: Factory, places: Places) -> tupl
         if node.layer is not None:
             problems = _arity_faults(node)
             if node.layer.loss and not node.tops:
-                node = replace(node, tops=(f"(automatic {node.name or index})",))
+                node = replace(node, tops=(wires.automatic(),))
             weights, more = _loss_weights(node) if not problems else ((0.0,) * len(node.tops), [])
             faults += problems + more
             node = replace(node, loss_weights=weights, layer=None if problems else node.layer)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ..errors import UsageError
 from .mirror import Mirror
 
 Shape = tuple[int, ...]
@@ -89,6 +90,14 @@ class Blob:
         return f"<Blob {' x '.join(map(str, self._shape)) or 'scalar'}>"
 
 
+def _keep_shape(blob: Blob, shape: tuple[int, ...]) -> None:
+    if tuple(shape) != blob.shape:
+        raise UsageError(
+            f"a weight of shape {blob.shape} cannot take shape {tuple(shape)}",
+            help="its layer's settings make its shape; reshape a view of its data to look at it in another one",
+        )
+
+
 class Parameter(Blob):
     """A learnable blob: a leaf tensor and its gradient.
 
@@ -141,6 +150,9 @@ class Parameter(Blob):
         if self.update is not None:
             self.grad = self.update()
             self.diff_mirror.set(self.tensor.grad)
+
+    def reshape(self, *shape: int) -> None:
+        _keep_shape(self, shape)
 
     @property
     def owner(self) -> Parameter:
@@ -195,6 +207,9 @@ class SharedView(Blob):
     def __init__(self, owner: Parameter, shape: Shape) -> None:
         super().__init__(shape, owner.tensor.device)
         self.owner = owner
+
+    def reshape(self, *shape: int) -> None:
+        _keep_shape(self, shape)
 
     @property
     def data(self) -> np.ndarray:

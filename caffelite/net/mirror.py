@@ -56,11 +56,11 @@ class Mirror:
             self.value = torch.zeros(self.shape, device=self.device)
         if self._lent:
             if self._host is not None and not self._aliased():
-                if self.fixed:
+                if self.fixed or _dense(self.value):
+                    # `.data`: a backward that saved the tensor is to see what was written, as the original's does.
                     self.value.data.copy_(self._host)
                 else:
-                    fresh = torch.empty_like(self.value, requires_grad=False)
-                    self.value = fresh.copy_(self._host)
+                    self.value = self._host.clone()
             if self._array is None or self._array() is None:
                 self._lent = False
                 self._host = self._array = None
@@ -97,13 +97,18 @@ class Mirror:
         return array
 
     def reshape(self, shape: Sequence[int]) -> None:
-        """Another shape; the values are lost unless the number of elements stays the same."""
+        """Another shape; the values stay in their order, and are lost when there are to be more."""
         shape = tuple(shape)
         if shape == self.shape:
             return
         old = self.tensor() if self.value is not None or self._lent else None
         self._host = self._array = None
         self._lent = False
-        same = old is not None and old.numel() == int(np.prod(shape, dtype=np.int64))
-        self.value = old.reshape(shape) if same and old is not None else None
+        count = int(np.prod(shape, dtype=np.int64))
+        self.value = old.reshape(-1)[:count].reshape(shape) if old is not None and old.numel() >= count else None
         self.shape = shape
+
+
+def _dense(tensor: torch.Tensor) -> bool:
+    """Whether each element has a place of its own, without gaps."""
+    return tensor.is_contiguous() or (tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last))

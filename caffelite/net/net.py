@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -35,7 +36,8 @@ class Net:
         share: a net whose weights this one uses, matched by layer name (a solver's test nets).
 
     Attributes:
-        blobs: every blob by name; params: per layer its blobs, parameters or views of shared ones.
+        blobs: every blob by name.
+        params: by layer name its weights, parameters or views of shared ones (of layers of one name, the last's).
         parameters: the learnable parameters, owners only, in the original's order.
     """
 
@@ -58,12 +60,16 @@ class Net:
         self.blobs: dict[str, Blob] = {
             blob: Blob(graph.values[value].shape or (), self.run.device) for blob, value in graph.blobs.items()
         }
-        self.input_values = {blob: graph.blobs[blob] for blob in graph.inputs}
+        self.input_values = {
+            blob: value
+            for node in graph.nodes
+            if node.type == "Input"
+            for blob, value in zip(node.tops, node.writes, strict=True)
+        }
         self.rows: list[list[Parameter | SharedView]] = []
         self.parameters: list[Parameter] = []
         self._make_weights(share)
-        self.params = {node.name: row for node, row in reversed(list(zip(graph.nodes, self.rows, strict=True))) if row}
-        self.params = {node.name: self.params[node.name] for node in graph.nodes if node.name in self.params}
+        self.params = {name: row for name, row in self.named_rows() if row}
         self.debug_info = bool(graph.message.debug_info)
         self._fast: FastPlan | None = None
         self._seen: ObservedPlan | None = None
@@ -72,11 +78,13 @@ class Net:
 
     def _make_weights(self, share: Net | None) -> None:
         made: dict[int, Parameter] = {}
-        names: dict[str, int] = {}
+        names: Counter[str] = Counter()
+        sources = weight_loading.by_name(share.named_rows() if share else ())
         for node in self.graph.nodes:
-            occurrence = names[node.name] = names.get(node.name, -1) + 1
+            occurrence, names[node.name] = names[node.name], names[node.name] + 1
             row: list[Parameter | SharedView] = []
-            source = share.params.get(node.name) if share else None
+            namesakes = sources.get(node.name) if node.weights else None
+            source = namesakes.pop(0) if namesakes else None
             for index in node.weights:
                 weight = self.graph.weights[index]
                 if source is not None:
@@ -93,6 +101,11 @@ class Net:
                 if weight.wanted:
                     owner.tensor.requires_grad_(True)
             self.rows.append(row)
+
+    def named_rows(self) -> Iterator[tuple[str, list[Parameter | SharedView]]]:
+        """The weights of every layer, with its name."""
+        for node, row in zip(self.graph.nodes, self.rows, strict=True):
+            yield node.name, row
 
     def _fresh(self, node: Node, index: int, occurrence: int) -> Parameter:
         weight = self.graph.weights[index]
@@ -189,11 +202,12 @@ class Net:
             parameter.clear()
 
     def weights_of(self, node: int) -> list[torch.Tensor]:
-        """The weight tensors of a layer, in its own shapes."""
-        return [
-            blob.owner.tensor.reshape(blob.shape) if isinstance(blob, SharedView) else blob.tensor
-            for blob in self.rows[node]
-        ]
+        """The weight tensors of a layer, in its own shapes; detached where this layer adds no gradient to them."""
+        tensors = []
+        for blob, index in zip(self.rows[node], self.graph.nodes[node].weights, strict=True):
+            tensor = blob.owner.tensor if self.graph.weights[index].wanted else blob.owner.tensor.detach()
+            tensors.append(tensor.reshape(blob.shape) if isinstance(blob, SharedView) else tensor)
+        return tensors
 
     # -- shapes ---------------------------------------------------------------------------------------------------
 
@@ -218,10 +232,11 @@ class Net:
             node.layer.raise_faults()
             for index, shape in zip(node.writes, tops, strict=True):
                 values[index] = replace(values[index], shape=tuple(shape))
-        self.graph = replace(self.graph, values=tuple(values))
+        if tuple(values) != self.graph.values:
+            self.graph = replace(self.graph, values=tuple(values))
+            self._fast = self._seen = None
         for blob, value in self.graph.blobs.items():
             self.blobs[blob].reshape(*(values[value].shape or ()))
-        self._fast = self._seen = None
 
     # -- what it says ---------------------------------------------------------------------------------------------
 
@@ -260,10 +275,8 @@ class Net:
             SnapshotError: the file cannot be read, or a layer's blobs do not fit; nothing is changed then.
         """
         stored = read_weights(path)
-        rows: dict[str, Sequence[Parameter | SharedView]] = {}
-        for node, row in zip(self.graph.nodes, self.rows, strict=True):
-            rows.setdefault(node.name, row)
-        return weight_loading.load(rows, [(layer.name, layer.blobs) for layer in stored.layers], str(path))
+        layers = [(layer.name, layer.blobs) for layer in stored.layers]
+        return weight_loading.load(list(self.named_rows()), layers, str(path))
 
     def arrays(self, diff: bool = False) -> list[tuple[Any, list[np.ndarray], list[np.ndarray]]]:
         """For every layer its LayerParameter, weights, and (with `diff`) gradients, as a snapshot writes them."""

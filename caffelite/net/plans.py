@@ -18,7 +18,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from ..errors import CaffeliteError, Fault
 from ..graph import Node
 from ..layerkit import Run
-from .steps import Step, compile_steps, overwritten, slots
+from .steps import Step, compile_steps, memory, overwritten, slots, weighted
 
 if TYPE_CHECKING:
     from .net import Net
@@ -55,19 +55,18 @@ class FastPlan:
         self.net = net
         self.slot = slots(graph)
         self.outputs = {blob: graph.blobs[blob] for blob in graph.outputs}
-        self.losses = [
-            (self.slot[value], weight)
-            for node in graph.nodes
-            for value, weight in zip(node.writes, node.loss_weights, strict=False)
-            if weight
-        ]
-        lasting = set(self.outputs.values()) | {
+        losses = weighted(graph)
+        read = {
             value
             for node in graph.nodes
-            for value, weight in zip(node.writes, node.loss_weights, strict=False)
-            if weight
+            if node.needs_backward
+            for value, need in zip(node.reads, node.bottom_needs, strict=True)
+            if need
         }
-        self.steps: list[Step] = compile_steps(net, lasting)
+        # Where a later layer reads a loss, its backward overwrites the gradient that the loss weight is, as in the
+        # original: the weight counts for the loss that is told, not for the gradient.
+        self.losses = [(self.slot[value], weight, value not in read) for value, weight in losses]
+        self.steps: list[Step] = compile_steps(net, {*self.outputs.values(), *(value for value, _ in losses)})
         self.table: list[torch.Tensor | None] = [None] * len(graph.values)
         self.reread: dict[int, torch.Tensor | None] = {
             step.reread: None for step in self.steps if step.reread is not None
@@ -125,9 +124,10 @@ class FastPlan:
 
     def _loss(self) -> torch.Tensor:
         total: torch.Tensor | None = None
-        for index, weight in self.losses:
+        for index, weight, counts in self.losses:
             top = self.table[index]
             assert top is not None
+            top = top if counts else top.detach()
             term = top if top.dim() == 0 else top.sum()
             term = term if weight == 1.0 else term * weight
             total = term if total is None else total + term
@@ -161,11 +161,13 @@ class ObservedPlan:
         self.net = net
         self.played: dict[int, _Played] = {}
         self.watch: Watch | None = None
-        for node in net.graph.nodes:
-            for blob, weight in zip(node.tops, node.loss_weights, strict=False):
-                if weight:
-                    mirror = net.blobs[blob].diff_mirror
-                    mirror.set(torch.full(mirror.shape, weight, device=net.run.device))
+        for value, weight in weighted(net.graph):
+            self._weigh(net.graph.values[value].blob, weight)
+
+    def _weigh(self, blob: str, weight: float) -> None:
+        """Put a loss weight where the original keeps it: in the blob's gradient."""
+        mirror = self.net.blobs[blob].diff_mirror
+        mirror.set(torch.full(mirror.shape, weight, device=self.net.run.device))
 
     def forward(self, first: int = 0, last: int | None = None) -> torch.Tensor:
         """Run the layers from `first` to `last`, both included; returns their weighted loss."""
@@ -183,19 +185,36 @@ class ObservedPlan:
         net = self.net
         bottoms = []
         for position, blob in enumerate(node.bottoms):
-            bottom = net.arranged(net.blobs[blob].data_mirror.tensor()).detach()
-            bottoms.append(bottom.requires_grad_(node.needs_backward and node.bottom_needs[position]))
+            mirror = net.blobs[blob].data_mirror
+            mirror.value = bottom = net.arranged(mirror.tensor())
+            bottoms.append(bottom.detach().requires_grad_(node.needs_backward and node.bottom_needs[position]))
         with torch.set_grad_enabled(node.needs_backward):
             weights = net.weights_of(node.index)
             with self._rereading(node):
                 tops = list(_call(node.layer, node, net.run, bottoms, weights))
         self.played[node.index] = _Played(bottoms, weights, tops)
         loss = torch.zeros((), device=net.run.device)
+        taken = {memory(bottom) for bottom in bottoms}
         for blob, top, weight in zip(node.tops, tops, node.loss_weights, strict=True):
-            net.blobs[blob].data_mirror.set(top.detach())
+            in_place = blob in node.bottoms
+            net.blobs[blob].data_mirror.set(self._own(node, top.detach(), bottoms, set() if in_place else taken))
             if weight:
                 loss = loss + top.detach().sum() * weight
+                if in_place:  # the last backward left another gradient there
+                    self._weigh(blob, weight)
         return loss
+
+    @staticmethod
+    def _own(node: Node, top: torch.Tensor, bottoms: Sequence[torch.Tensor], taken: set[int]) -> torch.Tensor:
+        """A top in memory of its own, so that writing to its array does not write to a bottom's.
+
+        Split, Flatten and their like share it as they do in the original, where the arrays are that memory; where
+        arrays are copies (channels_last order, a GPU) each blob keeps its own.
+        """
+        if memory(top) not in taken:
+            return top
+        shares = node.layer.sharing_bottoms or (top.shape != bottoms[0].shape and top.numel() == bottoms[0].numel())
+        return top if shares and top.is_contiguous() and not top.is_cuda else top.clone()
 
     def _rereading(self, node: Node) -> AbstractContextManager[object]:
         if overwritten(self.net.graph, node) is None:
@@ -208,6 +227,9 @@ class ObservedPlan:
 
         A blob's gradient is overwritten, a parameter's is added to, as in the original.
         """
+        for blob in self.net.blobs.values():
+            if blob.data_mirror.lent:
+                blob.data_mirror.tensor()
         first = len(self.net.graph.nodes) - 1 if first is None else first
         for node in reversed(self.net.graph.nodes[last : first + 1]):
             if node.needs_backward and node.index in self.played:
@@ -220,20 +242,21 @@ class ObservedPlan:
         wanted = [bottom for bottom in played.bottoms if bottom.requires_grad]
         weights = [weight for weight in played.weights if weight.requires_grad]
         live = [(top, blob) for top, blob in zip(played.tops, node.tops, strict=True) if top.requires_grad]
+        above = [net.blobs[blob].diff_mirror.tensor().reshape(top.shape) for top, blob in live]
         gradients: Sequence[torch.Tensor | None] = [None] * (len(wanted) + len(weights))
         if live and (wanted or weights):
             gradients = torch.autograd.grad(
-                [top for top, _ in live],
-                [*wanted, *weights],
-                [net.blobs[blob].diff_mirror.tensor().reshape(top.shape) for top, blob in live],
-                retain_graph=True,
-                allow_unused=True,
+                [top for top, _ in live], [*wanted, *weights], above, retain_graph=True, allow_unused=True
             )
-        found = iter(gradients)
+        found, taken = iter(gradients), {memory(gradient) for gradient in above}
         for blob, bottom in zip(node.bottoms, played.bottoms, strict=True):
             if bottom.requires_grad:
                 gradient = next(found)
-                net.blobs[blob].diff_mirror.set(gradient if gradient is not None else torch.zeros_like(bottom))
+                gradient = torch.zeros_like(bottom) if gradient is None else gradient
+                # Autograd hands one tensor to several; a blob's gradient is an array of its own.
+                gradient = gradient.clone() if memory(gradient) in taken else gradient
+                taken.add(memory(gradient))
+                net.blobs[blob].diff_mirror.set(gradient)
         if played.bottoms and live and not played.bottoms[0].requires_grad:
             left = node.layer.scratch(played.bottoms, net.blobs[live[0][1]].diff_mirror.tensor())
             if left is not None:

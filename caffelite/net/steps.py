@@ -52,6 +52,21 @@ def slots(graph: Graph) -> list[int]:
     return slot
 
 
+def weighted(graph: Graph) -> list[tuple[int, float]]:
+    """The values that are losses, with their weights, in the net's order."""
+    return [
+        (value, weight)
+        for node in graph.nodes
+        for value, weight in zip(node.writes, node.loss_weights, strict=False)
+        if weight
+    ]
+
+
+def memory(tensor: torch.Tensor) -> int:
+    """Which memory a tensor lies in, however it is looked at."""
+    return tensor.untyped_storage().data_ptr()
+
+
 def overwritten(graph: Graph, node: Node) -> int | None:
     """The last value of the blob a layer works on in place, where its backward would read that (`Layer.rereads`)."""
     if not (node.layer.rereads and node.needs_backward and node.tops[0] == node.bottoms[0]):

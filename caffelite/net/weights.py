@@ -1,11 +1,13 @@
 """Putting trained weights into a net, and telling what went where.
 
-Source: `Net::CopyTrainedLayersFrom`, `src/caffe/net.cpp`: layers are matched by name, blobs by position.
+Source: `Net::CopyTrainedLayersFrom`, `src/caffe/net.cpp`: layers are matched by name, blobs by position.  Where the
+original put the weights of all layers of one name into the first, several of a name get them in their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +36,27 @@ def same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     if stored == wanted:
         return True
     return len(stored) == 4 and len(wanted) <= 4 and stored == (1,) * (4 - len(wanted)) + wanted
+
+
+def by_name(rows: Iterable[tuple[str, Sequence[Row]]]) -> dict[str, list[Sequence[Row]]]:
+    """The rows of each name in order, those without weights left out where the name has any with."""
+    named: dict[str, list[Sequence[Row]]] = {}
+    for name, row in rows:
+        named.setdefault(name, []).append(row)
+    return {name: [row for row in rows if row] or rows[:1] for name, rows in named.items()}
+
+
+def _matched(
+    rows: Mapping[str, list[Sequence[Row]]], stored: Sequence[tuple[str, Sequence[np.ndarray | None]]]
+) -> Iterator[tuple[str, Sequence[np.ndarray | None], Sequence[Row] | None]]:
+    """Each stored layer with the row it belongs to, or None: a row of its name; of several the one at its place."""
+    seen: Counter[str] = Counter()
+    for name, arrays in stored:
+        candidates = rows.get(name, [])
+        place = seen[name] if len(candidates) > 1 else 0
+        seen[name] += bool(arrays)
+        row = candidates[place] if place < len(candidates) and (arrays or len(candidates) == 1) else None
+        yield name, arrays if row is None else _padded(name, arrays, row), row
 
 
 def _padded(layer: str, stored: Sequence[np.ndarray | None], wanted: Sequence[Row]) -> tuple[np.ndarray | None, ...]:
@@ -68,42 +91,40 @@ def _size(array: np.ndarray | None) -> str:
 
 
 def load(
-    params: Mapping[str, Sequence[Row]],
+    params: Sequence[tuple[str, Sequence[Row]]],
     stored: Sequence[tuple[str, Sequence[np.ndarray | None]]],
     file: str,
 ) -> list[Loaded]:
     """Copy stored arrays into the parameters of the layers of the same name.
 
     Args:
-        params: the net's blobs by layer, with a row (maybe empty) for every layer.
+        params: the net's layers in order: name, weights (maybe none).
         stored: the file's layers in order: name, arrays (None where an array is left to the layer that owns it).
         file: what to call the file in messages.
 
     Raises:
         SnapshotError: a layer of the same name has blobs of another number or shape.  Nothing is changed then.
     """
-    faults: list[Fault] = []
-    stored = [(name, _padded(name, arrays, params[name]) if name in params else arrays) for name, arrays in stored]
-    for name, arrays in stored:
-        if name in params:
-            faults += _check(name, arrays, params[name], file)
+    rows = by_name(params)
+    matched = list(_matched(rows, stored))
+    faults = [fault for name, arrays, row in matched if row is not None for fault in _check(name, arrays, row, file)]
     if faults:
         raise SnapshotError(faults)
     report, seen = [], set()
-    for name, arrays in stored:
-        if name not in params:
+    for name, arrays, row in matched:
+        if row is None:
             if arrays:
                 report.append(Loaded(name, "not in the net", "ignored"))
             continue
-        seen.add(name)
-        for array, blob in zip(arrays, params[name], strict=True):
+        seen.add(id(row))
+        for array, blob in zip(arrays, row, strict=True):
             if array is not None:
                 blob.owner.load(array)
         if arrays:
             report.append(Loaded(name, "loaded", ", ".join(_size(array) for array in arrays)))
     report += [
         Loaded(name, "not in the file", "keeps its initial values")
-        for name, blobs in params.items()
-        if blobs and name not in seen
+        for name, row in params
+        if row and id(row) not in seen
     ]
     return report

@@ -119,6 +119,20 @@ class Net:
             return len(self._layer_names) - 1 - self._layer_names[::-1].index(layer)
         return self._layer_names.index(layer)
 
+    @staticmethod
+    def _put(blob: str, target: np.ndarray, values: np.ndarray) -> None:
+        """Copy values into an array of a blob, without repeating a batch of another size."""
+        shape = np.shape(values)
+        try:
+            if len(shape) == target.ndim and shape[:1] != target.shape[:1]:
+                raise ValueError
+            target[...] = values
+        except ValueError:
+            raise UsageError(
+                f"values of shape {shape} do not fit blob {blob!r} of shape {target.shape}",
+                help=f"net.blobs[{blob!r}].reshape(...) takes the net along",
+            ) from None
+
     def forward(
         self,
         blobs: list[str] | None = None,
@@ -134,7 +148,7 @@ class Net:
         for blob, values in inputs.items():
             if blob not in self.core.graph.inputs:
                 raise UsageError(f"{blob!r} is no input of this net", help=f"its inputs: {', '.join(self.inputs)}")
-            self.blobs[blob].data[...] = values
+            self._put(blob, self.blobs[blob].data, values)
         self.core.follow_inputs()
         self.core.pull()
         first = self._index(start) if start is not None else 0
@@ -159,7 +173,9 @@ class Net:
             By name the gradients of the inputs (of `end`'s bottoms where it is given) and of `diffs`.
         """
         for blob, values in top_diffs.items():
-            self.blobs[blob].diff[...] = values
+            if blob not in self.blobs:
+                raise UsageError(f"there is no blob {blob!r}", help=did_you_mean(blob, self.blobs))
+            self._put(blob, self.blobs[blob].diff, values)
         self.core.pull()
         first = self._index(start, last=True) if start is not None else len(self.layers) - 1
         last = self._index(end) if end is not None else 0

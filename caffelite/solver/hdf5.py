@@ -20,18 +20,20 @@ def write_weights(path: str, layers: Sequence[LayerParts], owned: Collection[tup
     """Write the groups data/<layer> (and diff/<layer>, where there are gradients) with datasets 0, 1, ….
 
     Args:
-        owned: (layer, slot) of the parameters; a blob that another layer owns is left to that layer.
+        owned: (layer, slot) of the parameters; values that another layer owns are left to that layer (gradients are
+            not).
 
     Raises:
         SnapshotError: a layer name cannot be an HDF5 group of its own, or the file cannot be written.
     """
     names = [str(layer.settings.name) for layer in layers]
     slashed = [Fault("a name with a slash cannot be saved in HDF5", layer=name) for name in names if "/" in name]
+    nameless = [Fault("a layer without a name cannot be saved in HDF5", layer="")] if "" in names else []
     twice = {name for name in names if names.count(name) > 1}
-    repeated = [Fault("a name of two layers cannot be saved in HDF5", layer=name) for name in sorted(twice)]
-    if slashed or repeated:
-        help = "rename the layer, or use snapshot_format: BINARYPROTO"
-        raise SnapshotError([Fault(fault.message, Place(path), help, fault.layer) for fault in slashed + repeated])
+    repeated = [Fault("a name of two layers cannot be saved in HDF5", layer=name) for name in sorted(twice - {""})]
+    if slashed or nameless or repeated:
+        help, faults = "rename the layer, or use snapshot_format: BINARYPROTO", slashed + nameless + repeated
+        raise SnapshotError([Fault(fault.message, Place(path), help, fault.layer) for fault in faults])
 
     def fill(file: Any) -> None:
         for group, part in (("data", "blobs"), ("diff", "diffs")):
@@ -40,7 +42,7 @@ def write_weights(path: str, layers: Sequence[LayerParts], owned: Collection[tup
             for layer in layers:
                 made = file.create_group(f"{group}/{layer.settings.name}")
                 for slot, values in enumerate(getattr(layer, part)):
-                    if (layer.settings.name, slot) in owned:
+                    if group == "diff" or (layer.settings.name, slot) in owned:
                         made.create_dataset(str(slot), data=np.asarray(values, np.float32))
 
     _write(path, fill)

@@ -89,6 +89,31 @@ def test_shared_weights_have_one_owner_and_its_multipliers():
     assert [weight.decay_mult for weight in graph.weights] == [1, 0, 1, 0]
 
 
+def test_a_loss_without_a_top_gets_one_that_is_no_output():
+    automatic = 'layer { name: "l" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" }\n'
+    graph = build(LABELS + ip("a", "x", "y") + automatic + automatic.replace('"l"', '"m"'))
+    assert list(graph.blobs)[-2:] == ["(automatic)", "(automatic 2)"]
+    assert graph.outputs == ()
+    assert [node.loss_weights for node in graph.nodes[-2:]] == [(1,), (1,)]
+
+
+def test_force_backward_does_not_ask_for_the_gradient_of_a_label_made_by_frozen_layers():
+    frozen = "param { lr_mult: 0 } param { lr_mult: 0 }"
+    text = "force_backward: true\n" + LABELS + ip("a", "x", "y") + ip("b", "x", "target", 1, frozen)
+    loss = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "target" }'
+    assert needs(build(text + loss))["loss"] == (True, (True, False))
+
+
+def test_weights_under_one_name_are_warned_about():
+    warnings = [str(warning) for warning in build(INPUT + ip("", "x", "y") + ip("", "y", "z")).warnings]
+    assert warnings == [
+        'warning: layer "" (InnerProduct): has weights, and so has another layer called ""\n'
+        "  help: give it a name of its own: weight files tell layers apart by their names"
+    ]
+    relu = 'layer { name: "a" type: "ReLU" bottom: "y" top: "y" }'
+    assert not build(INPUT + ip("a", "x", "y") + relu).warnings
+
+
 def test_in_place_layers_make_new_values_of_one_blob():
     relu = 'layer { name: "r" type: "ReLU" bottom: "h" top: "h" }\n'
     graph = build(INPUT + ip("a", "x", "h") + relu + ip("b", "h", "y"))
@@ -137,6 +162,13 @@ def faults(text, **options):
         (
             INPUT + ip("a", "x", "y", more="propagate_down: true propagate_down: false"),
             ['layer "a" (InnerProduct): propagate_down stands 2 times for 1 bottoms'],
+        ),
+        (
+            INPUT + ip("a", "x", "y") + ip("b", "y", "y", 5),
+            [
+                'layer "b" (InnerProduct): works in place on "y" and changes its size from (2, 4) to (2, 5)\n'
+                "  help: give the top another name"
+            ],
         ),
         (
             LABELS

@@ -179,3 +179,105 @@ def test_asking_for_a_gradient_of_the_data_does_not_disturb_training():
         net.forward_backward()
     np.testing.assert_allclose(nets[0].parameters[0].diff, nets[1].parameters[0].diff, rtol=1e-5, atol=1e-7)
     assert nets[1].blobs["x"].diff.any()
+
+
+def both(text, phase=TRAIN, **options):
+    """The fast and the observed net of a text, with the same weights and 1, 2, 3 … in blob x."""
+    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
+    graph = assembly.build_graph(file, state_of(file.message, phase))
+    nets = [Net(graph, seed=1, observed=observed, **options) for observed in (False, True)]
+    for net in nets:
+        net.blobs["x"].data[...] = np.arange(1, net.blobs["x"].count + 1).reshape(net.blobs["x"].shape)
+    return nets
+
+
+X = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
+
+
+def dense(name, bottom, top, size=3, more=""):
+    filler = 'weight_filler { type: "xavier" }'
+    return (
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" '
+        f"inner_product_param {{ num_output: {size} {filler} }} {more} }}\n"
+    )
+
+
+def test_a_layer_may_work_in_place_on_an_input():
+    power = 'layer { name: "p" type: "Power" bottom: "x" top: "x" power_param { scale: -2 } }\n'
+    reduction = 'layer { name: "r" type: "Reduction" bottom: "x" top: "sum" }\n'
+    for net in both(X + power + reduction):
+        for shape, total in (((2, 3), -42), ((1, 3), -12), ((4, 3), -156)):
+            net.blobs["x"].reshape(*shape)
+            net.blobs["x"].data[...] = np.arange(1, net.blobs["x"].count + 1).reshape(shape)
+            net.forward()
+            assert net.blobs["sum"].data == total
+            assert net.blobs["x"].shape == shape
+
+
+def test_a_loss_that_a_later_layer_reads_gets_that_layers_gradient_only():
+    """Its backward overwrites the gradient, where the original keeps the loss weight."""
+    reduction = 'layer { name: "r" type: "Reduction" bottom: "y" top: "a" loss_weight: 5 }\n'
+    power = 'layer { name: "p" type: "Power" bottom: "a" top: "b" power_param { scale: 3 } loss_weight: 2 }\n'
+    loss = 'layer { name: "l" type: "EuclideanLoss" bottom: "y" bottom: "x" top: "a" }\n'
+    summed, default = (
+        both(X + dense("ip", "x", "y") + reduction + power),
+        both(X + dense("ip", "x", "y") + loss + power),
+    )
+    for net in summed:
+        net.forward_backward()
+        # An explicit weight is a reader: a Split adds the two gradients, 5 and 2 * 3.
+        np.testing.assert_allclose(net.params["ip"][1].diff, [22, 22, 22], rtol=1e-6)
+    for net in default:
+        net.forward_backward()
+        net.clear_gradients()
+        net.forward_backward()
+        x = np.arange(1, 7).reshape(2, 3)
+        error = x @ net.params["ip"][0].data.T - x
+        np.testing.assert_allclose(net.params["ip"][1].diff, 6 * error.sum(0) / 2, rtol=1e-5)
+
+
+def test_a_loss_made_in_place_has_its_weight_again_at_every_forward():
+    relu = 'layer { name: "r" type: "Sigmoid" bottom: "y" top: "y" loss_weight: 2 }\n'
+    for net in both(X + dense("ip", "x", "y") + relu):
+        net.params["ip"][0].data[...] = 0
+        for _ in range(3):
+            net.clear_gradients()
+            assert float(net.forward_backward()) == 6
+            np.testing.assert_allclose(net.params["ip"][1].diff, [1, 1, 1])
+
+
+def test_only_layers_that_learn_a_shared_weight_add_to_its_gradient():
+    frozen = 'param { name: "w" lr_mult: 0 } param { lr_mult: 0 }'
+    text = X + dense("a", "x", "y", more='param { name: "w" }') + dense("b", "y", "z", more=frozen)
+    reduction = 'layer { name: "r" type: "Reduction" bottom: "z" top: "sum" loss_weight: 1 }\n'
+    for net in both(text + reduction):
+        net.forward_backward()
+        weight = net.params["b"][0]
+        assert weight.owner.lr_mult == 0
+        x = np.arange(1, 7).reshape(2, 3)
+        wanted = np.tile(weight.data.sum(0), (2, 1)).T @ x
+        np.testing.assert_allclose(weight.diff, wanted, rtol=1e-5)
+
+
+def test_layers_of_one_name_have_weights_of_their_own_wherever_these_go(tmp_path):
+    text = X + dense("", "x", "y", 4) + dense("", "y", "z", 4) + dense("", "z", "u", 4)
+    net, _ = both(text)
+    weights = [row[0].data.copy() for row in net.rows if row]
+    assert not np.array_equal(weights[1], weights[2])
+    test_net, _ = both(text, TEST, share=net)
+    assert [row[0].owner for row in test_net.rows if row] == [row[0].owner for row in net.rows if row]
+    net.save(str(tmp_path / "net.caffemodel"))
+    again = Net(net.graph, seed=2)
+    assert [row.status for row in again.load_weights(str(tmp_path / "net.caffemodel"))] == ["loaded"] * 3
+    for row, wanted in zip([row for row in again.rows if row], weights, strict=True):
+        assert np.array_equal(row[0].data, wanted)
+    assert again.params[""][0] is again.rows[-1][0]
+
+
+def test_a_net_without_a_loss_or_weights_or_layers_can_be_run():
+    for net in (*both(X), *both(X + dense("ip", "x", "y"))):
+        assert float(net.forward_backward()) == 0
+        assert not any(parameter.diff.any() for parameter in net.parameters)
+    for observed in (False, True):
+        file = assembly.NetFile(NetParameter())
+        assert float(Net(assembly.build_graph(file, state_of(file.message, TRAIN)), observed=observed).forward()) == 0

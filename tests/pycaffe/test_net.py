@@ -115,6 +115,29 @@ def test_forward_takes_inputs_and_gives_outputs(tiny):
         tiny.forward(z=np.ones(3))
 
 
+@pytest.mark.parametrize("x", [np.ones((1, 3)), np.ones((4, 2)), np.ones((4, 3, 1))])
+def test_values_that_do_not_fit_a_blob_are_refused_and_not_repeated(tiny, x):
+    with pytest.raises(CaffeliteError, match=r"do not fit blob 'x' of shape \(4, 3\)"):
+        tiny.forward(x=x)
+    with pytest.raises(CaffeliteError, match="do not fit blob 'prob'"):
+        tiny.backward(prob=np.ones((1, 2)))
+    with pytest.raises(CaffeliteError, match="there is no blob 'probe'"):
+        tiny.backward(probe=np.ones((4, 2)))
+
+
+def test_reshaping_to_the_same_shape_keeps_what_a_backward_needs(tiny):
+    tiny.params["ip"][0].data[...] = [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]]
+    tiny.forward(x=np.ones((4, 3)), label=np.zeros(4))
+    tiny.backward()
+    wanted = tiny.params["ip"][1].diff.copy()
+    tiny.clear_param_diffs()
+    tiny.forward()
+    tiny.reshape()
+    tiny.backward()
+    assert wanted.any()
+    assert np.array_equal(tiny.params["ip"][1].diff, wanted)
+
+
 def test_a_part_of_the_net_can_be_run_on_changed_values(tiny):
     tiny.forward(x=np.ones((4, 3)))
     tiny.blobs["y"].data[...] = [1.0, 3.0]
