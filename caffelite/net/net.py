@@ -56,7 +56,7 @@ class Net:
         self.graph = graph
         self.observed = observed
         self.run = Run(device or torch.device("cpu"), seed)
-        self.channels_last = devices.channels_last(node.type for node in graph.nodes)
+        self.channels_last = devices.channels_last((node.type for node in graph.nodes), self.run.device)
         self.blobs: dict[str, Blob] = {
             blob: Blob(graph.values[value].shape or (), self.run.device) for blob, value in graph.blobs.items()
         }

@@ -50,9 +50,12 @@ def choose(gpus: Sequence[int] | None, wants_gpu: bool, device_id: int = 0) -> t
 
 
 WINDOWED = frozenset({"Convolution", "Deconvolution", "Pooling", "LRN"})
-"""Types that gain from channels_last (measured by `benchmarks/memory_format.py`)."""
+"""Types that gain from channels_last on the CPU (measured by `benchmarks/memory_format.py`)."""
 
 
-def channels_last(types: Iterable[str]) -> bool:
-    """Whether a net of these layer types keeps its 4-d values and weights in channels_last memory order."""
-    return not WINDOWED.isdisjoint(types)
+def channels_last(types: Iterable[str], device: torch.device) -> bool:
+    """Whether a net of these layer types keeps its 4-d values and weights in channels_last memory order.
+
+    On the CPU only: elsewhere nobody has measured it yet.
+    """
+    return device.type == "cpu" and not WINDOWED.isdisjoint(types)
