@@ -10,6 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+_CONTROLS = dict.fromkeys(
+    {*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {10}, "\ufffd"
+)
+"""What a terminal would obey instead of showing it: names in a damaged or malicious file may hold anything."""
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -61,7 +66,7 @@ class Fault:
             lines.append("    " + " " * (self.place.column - 1) + "^")
         if self.help:
             lines.append(f"  help: {self.help}")
-        return "\n".join(lines)
+        return "\n".join(lines).translate(_CONTROLS)
 
     def at(self, place: Place | None) -> Fault:
         """The same fault, placed (unless it already has a place)."""

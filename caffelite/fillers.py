@@ -97,8 +97,16 @@ def _dense(settings: Any, _shape: Shape) -> tuple[str, str] | None:
     return "sparse", f'is for the gaussian filler only, got {settings.sparse} with type "{settings.type}"'
 
 
+def _has_axes(settings: Any, shape: Shape) -> tuple[str, str] | None:
+    return None if shape else ("type", f'"{settings.type}" needs a weight with at least one axis, this one is a scalar')
+
+
 def _sparse(settings: Any, shape: Shape) -> tuple[str, str] | None:
-    if settings.sparse == -1 or 0 <= settings.sparse <= shape[0]:
+    if settings.sparse == -1:
+        return None
+    if not shape:
+        return "sparse", f"is for weights with at least one axis, this one is a scalar, got {settings.sparse}"
+    if 0 <= settings.sparse <= shape[0]:
         return None
     return "sparse", f"must be from 0 to the weight's first axis, {shape[0]}, or -1 for dense, got {settings.sparse}"
 
@@ -168,7 +176,7 @@ def gaussian(settings: Any, shape: Shape, generator: np.random.Generator) -> NDA
     return values
 
 
-@filler("positive_unitball", _dense)
+@filler("positive_unitball", _dense, _has_axes)
 def positive_unitball(_settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
     """U(0, 1), each slice along the first axis divided by its sum."""
     values = generator.random(shape, np.float32)
@@ -176,14 +184,14 @@ def positive_unitball(_settings: Any, shape: Shape, generator: np.random.Generat
     return values
 
 
-@filler("xavier", _dense)
+@filler("xavier", _dense, _has_axes)
 def xavier(settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
     """U(−a, a), a = √(3 / fan).  Glorot and Bengio, 2010."""
     bound = math.sqrt(3 / fan(settings, shape))
     return _uniform(-bound, bound, shape, generator)
 
 
-@filler("msra", _dense)
+@filler("msra", _dense, _has_axes)
 def msra(settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray[np.float32]:
     """N(0, 2 / fan).  He, Zhang, Ren and Sun, 2015."""
     return _normal(0, math.sqrt(2 / fan(settings, shape)), shape, generator)

@@ -62,6 +62,11 @@ def test_nothing_said_is_zero() -> None:
     assert (_filled("value: 3", (3, 2)) == 3).all()
 
 
+@pytest.mark.parametrize("text", ["value: 2", 'type: "uniform" min: 2 max: 2', 'type: "gaussian" mean: 2 std: 1e-6'])
+def test_a_scalar_can_be_filled_where_no_axis_is_needed(text: str) -> None:
+    assert float(_filled(text, ())) == pytest.approx(2, rel=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(50, 40), (20, 5, 4, 6), (2000,)])
 @pytest.mark.parametrize("norm", ["FAN_IN", "FAN_OUT", "AVERAGE"])
 def test_fans(norm: str, shape: tuple[int, ...]) -> None:
@@ -128,6 +133,18 @@ def test_values_follow_the_generator(name: str) -> None:
             'type "bilinear" fills square kernels of 4-d weights, this weight is (1, 1, 2, 3)',
         ),
         ('type: "constant"', (0, 3), "type cannot fill a shape without elements, got (0, 3)"),
+        ('type: "xavier"', (), 'type "xavier" needs a weight with at least one axis, this one is a scalar'),
+        ('type: "msra"', (), 'type "msra" needs a weight with at least one axis, this one is a scalar'),
+        (
+            'type: "positive_unitball"',
+            (),
+            'type "positive_unitball" needs a weight with at least one axis, this one is a scalar',
+        ),
+        (
+            'type: "gaussian" sparse: 0',
+            (),
+            "sparse is for weights with at least one axis, this one is a scalar, got 0",
+        ),
     ],
 )
 def test_faults(text: str, shape: tuple[int, ...], told: str) -> None:

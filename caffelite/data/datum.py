@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class _Layout:
         except DecodeError:
             return None
         shape = (datum.channels, datum.height, datum.width)
-        if datum.encoded or not datum.data or len(datum.data) != int(np.prod(shape)):
+        if datum.encoded or min(shape) < 1 or len(datum.data) != prod(shape):
             return None
         datum.ClearField("label")
         datum.ClearField("encoded")
@@ -75,7 +76,7 @@ class _Layout:
     def _read_equal(self, values: Sequence[bytes]) -> Records | None:
         """As `read`, of values of one length."""
         matrix = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), -1)
-        start, size = len(self.head), int(np.prod(self.shape))
+        start, size = len(self.head), prod(self.shape)
         if matrix.shape[1] < start + size or (matrix[:, :start] != np.frombuffer(self.head, np.uint8)).any():
             return None
         labels = _labels(matrix[:, start + size :])
@@ -142,9 +143,9 @@ class Decoder:
         if min(shape) < 1:
             raise DataError(f"channels, height and width must be positive, got {shape[0]}, {shape[1]}, {shape[2]}")
         flat = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
-        if flat.size != np.prod(shape):
+        if flat.size != prod(shape):
             kind = "bytes of data" if datum.data else "values of float_data"
-            raise DataError(f"{shape[0]}×{shape[1]}×{shape[2]} needs {np.prod(shape)} {kind}, got {flat.size}")
+            raise DataError(f"{shape[0]}×{shape[1]}×{shape[2]} needs {prod(shape)} {kind}, got {flat.size}")
         return flat.reshape(shape)
 
 

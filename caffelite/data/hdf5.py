@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +14,56 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, Fault
 from ..runtime import seeds
+from .cache import free_bytes
 
 Floats = NDArray[np.float32]
 Shape = tuple[int, ...]
 
 
-def _open(path: Path) -> Any:
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+"""What h5py raises where a file is damaged; which of them depends on where in the file that is."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except FileNotFoundError as error:
         raise DataError(f'no file "{path}"') from error
-    except OSError as error:
+    except _DAMAGE as error:
         raise DataError(f'"{path}" cannot be opened as an HDF5 file: {error}') from error
+    try:
+        with file:
+            yield file
+    except _DAMAGE as error:
+        help = "copy it again, or build it again"
+        raise DataError(Fault(f'"{path}" is damaged, or cut off: {error}', help=help)) from error
 
 
 def _dataset(file: Any, path: Path, name: str) -> Any:
     """The data set called `name`, whose values are numbers."""
-    dataset = file.get(name)
+    try:
+        dataset = file[name] if name in file else None  # noqa: SIM401  get() takes what cannot be opened for missing
+    except KeyError as error:
+        message = f'data set "{name}" of "{path}" cannot be opened: {error.args[0]}'
+        raise DataError(Fault(message, help="is it a link that leads nowhere? else the file is damaged")) from error
     if not isinstance(dataset, h5py.Dataset):
-        known = [key for key in file if isinstance(file[key], h5py.Dataset)]
+        known = [key for key in file if file.get(key, getclass=True) is h5py.Dataset]
         help = f"data sets are looked up by the names of the tops; this file has: {', '.join(known) or 'none'}"
         raise DataError(Fault(f'"{path}" has no data set "{name}"', help=help))
     if dataset.dtype.kind not in "fiu":
         raise DataError(f'data set "{name}" of "{path}" must hold numbers, got {dataset.dtype}')
     if not dataset.shape:
         raise DataError(f'data set "{name}" of "{path}" must have at least 1 axis')
+    needed = prod(dataset.shape) * np.dtype(np.float32).itemsize
+    if needed > free_bytes():
+        size = "×".join(map(str, dataset.shape))
+        raise DataError(
+            Fault(
+                f'data set "{name}" of "{path}" is {size} and does not fit into memory ({needed >> 20:,} MiB)',
+                help="write it as several files: one of them is in memory at a time",
+            )
+        )
     return dataset
 
 
@@ -44,9 +71,10 @@ def shapes_in(path: Path, names: Sequence[str]) -> list[Shape]:
     """The shapes of the data sets `names`.
 
     Raises:
-        DataError: the file or a data set is missing, holds no numbers or no rows, or they differ in length.
+        DataError: the file is missing or damaged; a data set is missing, holds no numbers or no rows, or does not fit
+            into memory; or they differ in length.
     """
-    with _open(path) as file:
+    with _opened(path) as file:
         shapes = [tuple(_dataset(file, path, name).shape) for name in names]
     if len({shape[0] for shape in shapes}) > 1:
         lengths = ", ".join(f'"{name}" {shape[0]}' for name, shape in zip(names, shapes, strict=True))
@@ -116,7 +144,7 @@ class Hdf5Rows:
     def _load(self, index: int) -> list[Floats]:
         if self._loaded is None or self._loaded[0] != index:
             path = self._files[index]
-            with _open(path) as file:
+            with _opened(path) as file, np.errstate(over="ignore"):  # too large for float32 is infinite, as in HDF5
                 values = [_dataset(file, path, name)[...].astype(np.float32, copy=False) for name in self._names]
             self._loaded = (index, values)
         return self._loaded[1]

@@ -16,6 +16,10 @@ _STORED_MODES = {"1": "L", "L": "L", "LA": "RGBA", "RGBA": "RGBA"} | dict.fromke
 """What each of Pillow's modes becomes where no colour is forced; other modes have more than 8 bits."""
 
 
+_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF", "WEBP")
+"""Those that OpenCV decodes, and GIF.  Pillow knows more, some of which start other programs (EPS: Ghostscript)."""
+
+
 def decode_image(data: bytes, colour: Colour = "as stored") -> NDArray[np.uint8]:
     """The pixels, C×H×W, of an encoded image: 1 channel for gray, 3 for colour, 4 with transparency.
 
@@ -25,7 +29,7 @@ def decode_image(data: bytes, colour: Colour = "as stored") -> NDArray[np.uint8]
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(BytesIO(data)) as image:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
             if image.mode not in _STORED_MODES:
                 raise DataError(f"an encoded image must have 8 bits a channel; this one is of mode {image.mode}")
             if colour == "gray":
@@ -34,7 +38,9 @@ def decode_image(data: bytes, colour: Colour = "as stored") -> NDArray[np.uint8]
             pixels = np.asarray(image.convert(mode))
     except UnidentifiedImageError as error:
         raise DataError("the encoded image is in no format that can be decoded") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # what decoders raise on damaged bytes is not limited to a few types
         raise DataError(f"the encoded image is damaged: {error}") from error
     if pixels.ndim == 2:
         return pixels[np.newaxis]

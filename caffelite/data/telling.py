@@ -7,6 +7,7 @@ its prototxt on the way up.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -50,15 +51,19 @@ def folder_of(asker: Asker, field: str) -> Path | None:
     return Path(place.file).parent if place is not None and place.file else None
 
 
+exists = os.path.exists
+"""Whether something lies at a path.  Path.exists raises for names that no file can have (too long, a NUL)."""
+
+
 def find(name: str, *beside: Path | None) -> Path:
     """The path a file means by `name`: relative to the working directory as in the original, and where nothing lies
     there, relative to the first of the folders `beside` that has it (then with a note in the log).  It need not
     exist."""
     path = Path(name)
-    if path.is_absolute() or path.exists():
+    if path.is_absolute() or exists(path):
         return path
     for folder in beside:
-        if folder is not None and (folder / path).exists():
+        if folder is not None and exists(folder / path):
             log.info("%s is not in the working directory; reading %s", name, folder / path)
             return folder / path
     return path

@@ -8,6 +8,7 @@ the result, so a mirrored image has the mean of where its pixels came from subtr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ def read_mean(path: Path) -> Floats:
     """
     try:
         blob = BlobProto.FromString(path.read_bytes())
-    except OSError as error:
-        raise DataError(f'mean file "{path}" cannot be read: {error.strerror}') from error
+    except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
+        raise DataError(f'mean file "{path}" cannot be read: {getattr(error, "strerror", error)}') from error
     except DecodeError as error:
         raise DataError(
             Fault(f'mean file "{path}" is not a BlobProto', help="it is made by compute_image_mean (.binaryproto)")
@@ -60,7 +61,7 @@ def read_mean(path: Path) -> Floats:
     legacy = any(blob.HasField(field) for field in ("num", "channels", "height", "width"))
     shape = [blob.num, blob.channels, blob.height, blob.width] if legacy else list(blob.shape.dim)
     values = np.array(blob.data or blob.double_data, np.float32)
-    if len(shape) > 4 or values.size != np.prod(shape) or not values.size:
+    if len(shape) > 4 or min(shape, default=1) < 1 or values.size != prod(shape):
         raise DataError(f'mean file "{path}" says shape {_by(shape)}, but holds {values.size} values')
     shape += [1] * (4 - len(shape))
     return values.reshape(shape)[0]

@@ -21,5 +21,10 @@ def refuse_in_place(layer: Layer) -> None:
 class Neuron(Layer):
     """Base of element-wise types (`src/caffe/layers/neuron_layer.cpp`): the top has the shape of the bottom."""
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the top is the bottom."""
+        return list(self.param.top[:1]) == list(self.param.bottom[:1])
+
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         return [bottoms[0]]

@@ -14,7 +14,7 @@ from .base import Layer
 
 WHOLE = {"kernel": "kernel_size", "stride": "stride", "pad": "pad", "dilation": "dilation"}
 """The field that speaks for every axis."""
-UNSET = {"stride": 1, "pad": 0, "dilation": 1}
+UNSET = {"kernel": 1, "stride": 1, "pad": 0, "dilation": 1}
 LEAST = {"kernel": 1, "stride": 1, "pad": 0, "dilation": 1}
 
 Sizes = tuple[int, ...]
@@ -129,7 +129,7 @@ class _Spellings:
 
     def kernel(self, help: str) -> Sizes:
         """The kernel, which has no default."""
-        if any(self.given(name) for name in ("kernel_size", "kernel_h", "kernel_w")):
+        if not self.axes or any(self.given(name) for name in ("kernel_size", "kernel_h", "kernel_w")):
             return self.sizes("kernel")
         self.expect(False, "kernel_size is missing", "", help)
         return self.ones
@@ -142,7 +142,7 @@ def convolution_window(layer: Layer, axes: int, field: str = "convolution_param"
         LayerError: with all faults of the layer so far, these settings' included.
     """
     read = _Spellings(layer, field, axes)
-    kernel = read.kernel("give kernel_size: 3, or kernel_h and kernel_w") if axes else ()
+    kernel = read.kernel("give kernel_size: 3, or kernel_h and kernel_w")
     window = Window(kernel, read.sizes("stride"), read.sizes("pad", alone=True), read.spread("dilation"))
     layer.raise_faults()
     return window

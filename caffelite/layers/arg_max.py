@@ -31,15 +31,18 @@ class ArgMax(Layer):
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         settings, shape = self.settings("argmax_param"), bottoms[0]
+        if not self.expect(len(shape) > 0, "needs a bottom with at least 1 axis, got a scalar", "bottom"):
+            self.raise_faults()
         self.along = self.axis(settings.axis, len(shape), "argmax_param.axis") if settings.HasField("axis") else None
         size = shape[self.along] if self.along is not None else prod(shape[1:])
         self.require(self.count <= size, "argmax_param.top_k", f"must not be over {size}, the number of values")
         if self.along is not None:
             return [(*shape[: self.along], self.count, *shape[self.along + 1 :])]
+        self.flat = (shape[0], size)
         return [(shape[0], 2 if self.values else 1, self.count, *[1] * (len(shape) - 3))]
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        scores = bottoms[0] if self.along is not None else bottoms[0].flatten(1)
+        scores = bottoms[0] if self.along is not None else bottoms[0].reshape(self.flat)
         axis = self.along if self.along is not None else 1
         # A stable sort of the reversed axis puts the larger index first among equals.
         values, order = torch.sort(scores.flip(axis), dim=axis, descending=True, stable=True)

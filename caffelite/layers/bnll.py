@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .. import ops
 from ..layerkit import Run, layer
-from ..layerkit.base import torch
 from ..layerkit.neuron import Neuron
 
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ THRESHOLD = 50.0
 class BNLL(Neuron):
     """y = log(1 + eˣ), computed without overflow; dy/dx = eᵗ/(eᵗ + 1) with t = min(x, 50).
 
+    In place the original takes t from y, which stands where x was; so does this.
+
     Source: `src/caffe/layers/bnll_layer.cpp`.
     """
 
+    rereads = True
+
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        return (torch.nn.functional.softplus(bottoms[0], threshold=THRESHOLD),)
+        return (ops.elementwise.softplus(bottoms[0], THRESHOLD, self.in_place),)

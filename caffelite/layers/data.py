@@ -66,11 +66,13 @@ class Data(SourceLayer):
                 log.warning("%s", self.fault(text, f"data_param.{field}", help, "warning"))
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        first = self._open().first()
+        stream = self._open()
+        with told_by(self, "data_param.source"):
+            first = stream.first()
         with told_by(self, "transform_param"):
             image = self._transformer().shape(first.shape)
         forced = [field for field in ("force_color", "force_gray") if getattr(self.param.transform_param, field)]
-        if forced and self._open().met_raw:
+        if forced and stream.met_raw:
             text = f"{forced[0]} has no effect on images that are not encoded"
             log.warning("%s", self.fault(text, f"transform_param.{forced[0]}", severity="warning"))
         batch = int(self.param.data_param.batch_size)

@@ -59,13 +59,14 @@ class HDF5Data(SourceLayer):
             source, beside = str(self.param.hdf5_data_param.source), folder_of(self, _SOURCE)
             path = find(source, beside)
             try:
-                names = path.read_text(encoding="utf-8").split()
-            except OSError as error:
-                help = where_it_looked(source, beside)
-                raise DataError(Fault(f'the list "{source}" cannot be read: {error.strerror}', help=help)) from error
-            except UnicodeDecodeError as error:
+                content = path.read_bytes()
+            except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
+                message = f'the list "{source}" cannot be read: {getattr(error, "strerror", error)}'
+                raise DataError(Fault(message, help=where_it_looked(source, beside))) from error
+            names = _words(content)
+            if names is None:
                 help = "source names a text file with the path of one HDF5 file a line, not an HDF5 file itself"
-                raise DataError(Fault(f'"{source}" is not a text file', help=help)) from error
+                raise DataError(Fault(f'"{source}" is not a text file', help=help))
             if not names:
                 raise DataError(f'the list "{source}" names no file')
             self._files = [find(name, beside, path.parent).resolve() for name in names]
@@ -87,3 +88,11 @@ class HDF5Data(SourceLayer):
 
     def close(self) -> None:
         self._rows = None
+
+
+def _words(content: bytes) -> list[str] | None:
+    """The words of a text; None where the content is none."""
+    try:
+        return content.decode("utf-8-sig").split() if b"\0" not in content else None
+    except UnicodeDecodeError:
+        return None

@@ -25,9 +25,8 @@ class InnerProduct(Layer):
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("inner_product_param")
-        self.first = self.axis(settings.axis, len(bottoms[0]), "inner_product_param.axis")
         self.outputs, self.transpose = settings.num_output, settings.transpose
-        self.inputs = math.prod(bottoms[0][self.first :])
+        self.inputs = math.prod(bottoms[0][self._first(bottoms[0]) :])
         self.require(self.outputs > 0, "inner_product_param.num_output", "must be positive")
         self.raise_faults()
         shape = (self.inputs, self.outputs) if self.transpose else (self.outputs, self.inputs)
@@ -35,11 +34,16 @@ class InnerProduct(Layer):
         if settings.bias_term:
             self.weights.append(filled(self, (self.outputs,), "inner_product_param.bias_filler"))
 
+    def _first(self, shape: Shape) -> int:
+        """The first axis that belongs to the sum."""
+        return self.axis(self.settings("inner_product_param").axis, len(shape), "inner_product_param.axis")
+
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         shape = bottoms[0]
+        self.first = self._first(shape)
         inputs = math.prod(shape[self.first :])
         self.expect(
-            inputs == self.inputs and len(shape) > self.first,
+            inputs == self.inputs,
             f"the weights are for {self.inputs} inputs, {shape} from axis {self.first} on has {inputs}",
         )
         return [(*shape[: self.first], self.outputs)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .. import ops
 from ..layerkit import Run, Shape, layer
-from ..layerkit.base import torch
 from ..layerkit.neuron import Neuron
 
 if TYPE_CHECKING:
@@ -27,5 +27,5 @@ class ReLU(Neuron):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         if self.slope:
-            return (torch.nn.functional.leaky_relu(bottoms[0], self.slope),)
+            return (ops.elementwise.leaky_relu(bottoms[0], self.slope, self.in_place),)
         return (bottoms[0].relu(),)

@@ -21,7 +21,7 @@ class Scale(Layer):
 
     s is the second bottom, of any number of axes, or a weight over `num_axes` axes (-1: all; 0: a single factor) that
     starts as 1.  b has the shape of s and is learned; with two bottoms it is the only weight.  A scalar s fits
-    everywhere, whatever `axis` says.  May work in place.
+    everywhere, whatever `axis` says (though with `bias_term` it must be an axis).  May work in place.
 
     Gradients of a learned s add up over iter_size; the original kept only the last where the axes before `axis` hold
     one element (a batch of 1, say) and s holds several.
@@ -38,6 +38,7 @@ class Scale(Layer):
             ones = FillerParameter(type="constant", value=1)
             self.weights.append(filled(self, shape, "scale_param.filler", default=ones))
         if settings.bias_term:
+            self.axis(settings.axis, len(bottoms[0]), "scale_param.axis")
             self.weights.append(filled(self, shape, "scale_param.bias_filler"))
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .. import ops
 from ..layerkit import Run, layer
 from ..layerkit.neuron import Neuron
 
@@ -15,7 +14,9 @@ if TYPE_CHECKING:
 
 @layer("Sigmoid")
 class Sigmoid(Neuron):
-    """y = 1/(1 + e⁻ˣ), computed as ½·tanh(½x) + ½.  `sigmoid_param { engine }` has no effect.
+    """y = 1/(1 + e⁻ˣ), element by element.  `sigmoid_param { engine }` has no effect.
+
+    The original's ½·tanh(½x) + ½ is computed in double precision, so small y are as exact there as here.
 
     Source: `src/caffe/layers/sigmoid_layer.cpp`.
     """
@@ -23,4 +24,4 @@ class Sigmoid(Neuron):
     rereads = True
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        return (ops.elementwise.sigmoid(bottoms[0]),)
+        return (bottoms[0].sigmoid(),)

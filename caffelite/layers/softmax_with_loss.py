@@ -23,7 +23,8 @@ class SoftmaxWithLoss(LossLayer):
     `loss_param { normalization }`: VALID (default) divides by the number of labels that are not `ignore_label`, FULL by
     that of all labels, BATCH_SIZE by the samples, NONE by 1; never by less than 1.  The older `normalize` counts where
     `normalization` is not set: true is VALID, false BATCH_SIZE.  A second top holds the probabilities; no gradient
-    comes back through it, and since losses have one weight per top it needs two `loss_weight`.
+    comes back through it, and where `loss_weight` is given it is given twice.  (The original names this second top, but
+    its setup refuses every net that has it.)
 
     Source: `src/caffe/layers/softmax_loss_layer.cpp`.
     """

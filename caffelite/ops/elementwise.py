@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+Backward = Callable[[Tensor, Tensor], Tensor]
+"""(gradient of the top, where the slope is taken) → gradient of the bottom."""
 
-class _Sigmoid(Function):
+
+class _SlopeAtTop(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = (x * 0.5).tanh_().mul_(0.5).add_(0.5)
+    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor], backward: Backward) -> Tensor:
+        y = function(x)
+        ctx.slope = backward
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return torch.ops.aten.sigmoid_backward(gradient, ctx.saved_tensors[0])
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return ctx.slope(gradient, ctx.saved_tensors[0]), None, None
 
 
-def sigmoid(x: Tensor) -> Tensor:
-    """½·tanh(½x) + ½, which in float32 is exactly 0 below about −17 (`src/caffe/layers/sigmoid_layer.cpp`)."""
-    return _Sigmoid.apply(x)
+def leaky_relu(x: Tensor, slope: float, in_place: bool) -> Tensor:
+    """max(x, 0) + slope·min(x, 0).
+
+    In place the original's backward finds the result where x was; that matters if the slope is negative, since
+    then the result is positive throughout (`src/caffe/layers/relu_layer.cpp`).
+    """
+    if slope >= 0 or not in_place:
+        return torch.nn.functional.leaky_relu(x, slope)
+    return _SlopeAtTop.apply(
+        x,
+        lambda x: torch.nn.functional.leaky_relu(x, slope),
+        lambda gradient, y: torch.ops.aten.leaky_relu_backward(gradient, y, slope, False),
+    )
+
+
+def softplus(x: Tensor, threshold: float, in_place: bool) -> Tensor:
+    """log(1 + eˣ), its slope eᵗ/(eᵗ + 1) at t = min(x, threshold).
+
+    In place the original's backward finds the result where x was, and takes the slope there
+    (`src/caffe/layers/bnll_layer.cpp`).
+    """
+    if not in_place:
+        return torch.nn.functional.softplus(x, threshold=threshold)
+    return _SlopeAtTop.apply(
+        x,
+        lambda x: torch.nn.functional.softplus(x, threshold=threshold),
+        lambda gradient, y: torch.ops.aten.softplus_backward(gradient, y, 1.0, threshold),
+    )
 
 
 class _Constant(Function):
@@ -45,7 +74,8 @@ def constant(x: Tensor, value: float) -> Tensor:
 class _Power(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, exponent: float) -> Tensor:
-        y = x.pow(exponent)
+        # torch takes a reciprocal root for −½, which is −∞ at −0; pow is ∞ there.
+        y = (x + 0.0 if exponent == -0.5 else x).pow(exponent)
         ctx.exponent = exponent
         ctx.save_for_backward(x, y)
         return y

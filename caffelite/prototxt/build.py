@@ -83,7 +83,8 @@ class _Builder:
 
     def _unknown(self, field: Field) -> None:
         name = field.name.text
-        hint = unknown_field(name, self.levels, block=isinstance(field.value, Block))
+        block = isinstance(field.value, Block)
+        hint = Hint(None) if self.findings.full else unknown_field(name, self.levels, block=block)
         if not self._follows_from_a_brace(hint):
             self.findings.add(field.name.start, f'unknown field "{name}" in {self.levels[-1].label}', hint.help)
         if hint.meant is not None and hint.meant.message_type is not None and isinstance(field.value, Block):
@@ -149,7 +150,7 @@ class _Builder:
         """Whether a block stands where a block belongs and a value where a value belongs."""
         name = known.descriptor.name
         if known.read is None and isinstance(item, Scalar):
-            self.findings.add(item.start, f"{name} takes a block, got {item.text}", f"write {name} {{ … }}")
+            self.findings.add(item.start, f"{name} takes a block, got {item.shown}", f"write {name} {{ … }}")
             return False
         if known.read is not None and isinstance(item, Block):
             self.findings.add(item.start, f"{name} takes {kind(known.descriptor)}, got a block", f"write {name}: value")
@@ -159,7 +160,7 @@ class _Builder:
     def _list_fits(self, field: Field, value: ListValue, known: _Known) -> bool:
         name = known.descriptor.name
         if not known.repeated:
-            one = value.items[0].text if len(value.items) == 1 and isinstance(value.items[0], Scalar) else None
+            one = value.items[0].shown if len(value.items) == 1 and isinstance(value.items[0], Scalar) else None
             help = f"write {name}: {one}" if one else None
             self.findings.add(value.start, f"{name} takes one value, got a list of {len(value.items)}", help)
             return False
@@ -175,6 +176,6 @@ class _Builder:
             message, help = f"{name} is given twice, {shown} (first in line {line})", f"put it all into one {name}"
         else:
             assert isinstance(field.value, Scalar) and isinstance(first.value, Scalar)
-            values = f"{first.value.text} in line {line} and {field.value.text} here"
+            values = f"{first.value.shown} in line {line} and {field.value.shown} here"
             message, help = f"{name} is given twice: {values}", "keep the one you mean"
         self.findings.add(field.name.start, message, help, "warning" if same else "error")

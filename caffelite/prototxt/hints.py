@@ -72,7 +72,7 @@ def _blocks_with(name: str, level: Level, block: bool) -> list[str]:
         for field in level.descriptor.fields
         if field.message_type is not None and _has(field.message_type, name, block)
     ]
-    kind = _type_of(level.fields)
+    kind = _type_of(level.fields) if len(owners) > 1 else None
     matching = [owner for owner in owners if owner.removesuffix("_param").replace("_", "") == kind]
     return matching or owners
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .tokens import Token, tokenize
-from .tree import Block, Document, Field, ListValue, Scalar, Value
+from .tree import Block, Document, Field, ListValue, Scalar, Value, short
 from .where import Findings
 
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
@@ -107,7 +107,7 @@ class _Parser:
             return None
         value = self._scalar(f"{name.text}: ")
         if colon is None and value is not None:
-            self._fault(name, f'missing ":" after {name.text}', f"write {name.text}: {_short(value.text)}")
+            self._fault(name, f'missing ":" after {name.text}', f"write {name.text}: {short(value.text)}")
         return value
 
     def _value_is_missing(self, token: Token, colon: Token | None) -> bool:
@@ -236,7 +236,7 @@ class _Parser:
             self._stray()
             return
         if token.kind == "number":
-            self._fault(token, f'"{_short(text)}" is not a number', f'if it is a text, write {lead}"{text}"')
+            self._fault(token, f'"{short(text)}" is not a number', f'if it is a text, write {lead}"{text}"')
         else:
             self._fault(token, "a text needs quotes around it", f'write {lead}"{text}"')
         while self.next.kind != "end" and run is not None and self.next.start < run.end():
@@ -294,10 +294,6 @@ class _Parser:
         return indent < limit if self._looking_at("}>") else indent <= limit
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:39] + "…"
-
-
 def _unexpected(token: Token, before: list[Token]) -> tuple[str, str]:
     """Message and help for a token that cannot stand where it stands, after the two tokens `before` it."""
     if token.text.startswith("/*"):
@@ -307,10 +303,12 @@ def _unexpected(token: Token, before: list[Token]) -> tuple[str, str]:
             f"unexpected {token.text} (U+{ord(token.text):04X})",
             f"write the plain {_LOOKALIKES[token.text]} instead",
         )
+    if token.kind == "bad" and "\udc80" <= token.text <= "\udcff":
+        return f"the byte 0x{ord(token.text) - 0xDC00:02X} is no text in UTF-8", "save the file in UTF-8"
     if token.kind == "bad":
         shown = f'"{token.text}"' if token.text.isprintable() else "character"
         code = "" if token.text.isascii() and token.text.isprintable() else f" (U+{ord(token.text):04X})"
         return f"unexpected {shown}{code}", 'comments begin with "#"' if token.text == "/" else _SHAPE
     if token.kind == "number" and len(before) == 2 and before[1].text == "," and before[0].kind == "number":
-        return f'unexpected "{_short(token.text)}"', "a number has no comma in it: 10000, or 0.5 for a half"
-    return f'unexpected "{_short(token.text)}"', _SHAPE
+        return f'unexpected "{short(token.text)}"', "a number has no comma in it: 10000, or 0.5 for a half"
+    return f'unexpected "{short(token.text)}"', _SHAPE

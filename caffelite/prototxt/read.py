@@ -81,6 +81,9 @@ def refuse(found: list[Fault], strict: bool) -> None:
 
 # Files that are no prototxt
 
+_HEAD = 4096
+"""Bytes by which a file is judged."""
+
 _EMPTY_HELP = "was it written to the end? is it the right file?"
 _BINARY_HELP = {
     ".caffemodel": "a .caffemodel holds trained weights, not a net: give it with --weights",
@@ -96,25 +99,30 @@ def _refused(path: str | Path, message: str, help: str | None = None) -> Prototx
 
 def _text_of(path: str | Path, wanted: str) -> str:
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(_HEAD)
+            if not _is_binary(data):  # one that is may be large, or a device that never ends
+                data += file.read()
     except FileNotFoundError:
         raise _refused(path, "no such file", _neighbours(Path(path))) from None
     except IsADirectoryError:
         raise _refused(path, "this is a folder, not a file", _inside(Path(path))) from None
     except OSError as error:
         raise _refused(path, f"the file cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a path that holds a NUL
+        raise _refused(path, f"the file cannot be read: {error}") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _refused(path, "the file is in UTF-16", "save it in UTF-8")
-    if b"\0" in data or _control_share(data) > 0.1:
+    if _is_binary(data):
         help = _BINARY_HELP.get(Path(path).suffix, "prototxt is text; this may be weights, data or an archive")
         raise _refused(path, f"this is a binary file; {wanted} in prototxt was expected", help)
     # Old files have comments in other encodings: their bytes are carried along, and refused only inside a value.
     return data.decode("utf-8", "surrogateescape")
 
 
-def _control_share(data: bytes) -> float:
-    head = data[:4096]
-    return sum(byte < 32 and byte not in b"\t\n\v\f\r" for byte in head) / len(head) if head else 0.0
+def _is_binary(data: bytes) -> bool:
+    controls = sum(byte < 32 and byte not in b"\t\n\v\f\r" for byte in data[:_HEAD])
+    return b"\0" in data or controls > 0.1 * min(len(data), _HEAD)
 
 
 def _neighbours(path: Path) -> str | None:

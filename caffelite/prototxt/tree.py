@@ -14,7 +14,7 @@ from typing import TypeAlias
 from ..errors import Place
 from .tokens import Token
 
-_SHOWN = 400
+_SHOWN, _LONG = 400, 40
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +31,11 @@ class Scalar:
     def text(self) -> str:
         """The value as written; what stands between its tokens is left out."""
         return "".join(token.text for token in self.tokens)
+
+    @property
+    def shown(self) -> str:
+        """The value as a message shows it: cut off where it is long."""
+        return short(self.text)
 
 
 @dataclass(slots=True, eq=False)
@@ -112,6 +117,11 @@ class Document:
         if source.startswith("\ufeff") and start == 0:
             source, column = source[1:], max(column - 1, 0)
         return Place(self.file, line, column + 1, printable(source) if len(source) <= _SHOWN else None)
+
+
+def short(text: str) -> str:
+    """The beginning of a text that is too long to be shown."""
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
 def printable(text: str) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from math import isinf
 from typing import Any, TypeAlias
 
 from google.protobuf.descriptor import FieldDescriptor
 
 from ..errors import did_you_mean
-from .tree import Scalar
+from .tree import Scalar, short
 
 Warn: TypeAlias = Callable[[str, "str | None"], None]
 Reader: TypeAlias = Callable[[Scalar, FieldDescriptor, Warn], Any]
@@ -39,8 +40,7 @@ def kind(field: FieldDescriptor) -> str:
 
 
 def _wrong(field: FieldDescriptor, got: str, help: str | None = None) -> BadValue:
-    shown = got if len(got) <= 40 else got[:39] + "…"
-    return BadValue(f"{field.name} takes {kind(field)}, got {shown}", help)
+    return BadValue(f"{field.name} takes {kind(field)}, got {short(got)}", help)
 
 
 def _unquoted_help(scalar: Scalar, field: FieldDescriptor, fits: Callable[[str], object]) -> str | None:
@@ -95,8 +95,8 @@ def read_integer(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> int:
     low, high = _RANGES[field.cpp_type]
     if not low <= value <= high:
         if low == 0 and value < 0:
-            raise BadValue(f"{field.name} cannot be negative, got {text}")
-        raise BadValue(f"{field.name} must lie between {low} and {high}, got {text}")
+            raise BadValue(f"{field.name} cannot be negative, got {scalar.shown}")
+        raise BadValue(f"{field.name} must lie between {low} and {high}, got {scalar.shown}")
     return value
 
 
@@ -120,12 +120,22 @@ def read_float(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> float:
         value = _float(text)
     except ValueError:
         raise _wrong(field, text, _zeros_help(text) or _unquoted_help(scalar, field, _float)) from None
-    if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT and abs(value) != float("inf") and value == value:
-        try:
-            struct.pack("<f", value)
-        except OverflowError:
-            warn(f"{text} is too large for {field.name} and is read as infinite", "32-bit numbers end at 3.4e38")
+    if not _FLOAT_WORD.match(text) and _is_infinite(value, field):
+        bits, most = (32, "3.4e38") if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT else (64, "1.8e308")
+        warn(
+            f"{scalar.shown} is too large for {field.name} and is read as infinite",
+            f"{bits}-bit numbers end at {most}",
+        )
     return value
+
+
+def _is_infinite(value: float, field: FieldDescriptor) -> bool:
+    """Whether the field holds the value as an infinite one."""
+    try:
+        struct.pack("<f" if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT else "<d", value)
+    except OverflowError:
+        return True
+    return isinf(value)
 
 
 # Words
@@ -161,7 +171,7 @@ def read_enum(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> int:
         return _enum_in_another_case(scalar, field, warn)
     if number not in enum.values_by_number:
         known = ", ".join(f"{value.name} ({value.number})" for value in enum.values)
-        raise BadValue(f"{field.name} has no value with the number {text}", f"known: {known}")
+        raise BadValue(f"{field.name} has no value with the number {scalar.shown}", f"known: {known}")
     return number
 
 
@@ -174,7 +184,9 @@ def _enum_in_another_case(scalar: Scalar, field: FieldDescriptor, warn: Warn) ->
     folded = {name.lower(): name for name in names}
     name = folded.get(text.lower())
     if name is None:
-        raise BadValue(f"unknown value {text} for {field.name}", did_you_mean(text, names) or f"write {kind(field)}")
+        raise BadValue(
+            f"unknown value {scalar.shown} for {field.name}", did_you_mean(text, names) or f"write {kind(field)}"
+        )
     warn(f"{text} is read as {name}", f"write {field.name}: {name}")
     return int(names[name].number)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from ..errors import Fault, Place, Places, Severity
@@ -11,26 +12,44 @@ from .tree import Block, Document, Field
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
 
 
+_MOST = 1000
+"""Findings of one severity that are kept: who gave a log for a net is not helped by a fault for each of its lines."""
+
+
 class Findings:
-    """Faults and warnings of one document, whatever order they are found in."""
+    """Faults and warnings of one document, whatever order they are found in; after a thousand they are only counted."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.unbalanced = False
         """Whether braces are missing or left over, so that fields may stand in blocks they were not meant for."""
         self._found: list[tuple[int, Fault]] = []
+        self._counts: Counter[Severity] = Counter()
+
+    @property
+    def full(self) -> bool:
+        """Whether no more errors are kept, so that no help need be thought of."""
+        return self._counts["error"] >= _MOST
 
     def add(self, offset: int, message: str, help: str | None = None, severity: Severity = "error") -> None:
         """Enter something wrong at a character of the document."""
-        self._found.append((offset, Fault(message, self.document.place(offset), help, severity=severity)))
+        if self._counts[severity] < _MOST:
+            self._found.append((offset, Fault(message, self.document.place(offset), help, severity=severity)))
+        self._counts[severity] += 1
 
     def warn(self, offset: int, message: str, help: str | None = None) -> None:
         """Enter something irregular that is understood all the same."""
         self.add(offset, message, help, "warning")
 
     def in_order(self) -> list[Fault]:
-        """Everything, in the order of the text."""
-        return [fault for _, fault in sorted(self._found, key=lambda entry: entry[0])]
+        """Everything, in the order of the text; last of all, how much was left out."""
+        found = sorted(self._found, key=lambda entry: entry[0])
+        more = [
+            Fault(f"there are {count - _MOST} more that are not listed", found[-1][1].place, severity=severity)
+            for severity, count in self._counts.items()
+            if count > _MOST
+        ]
+        return [fault for _, fault in found] + more
 
 
 class TreePlaces:

@@ -12,6 +12,9 @@ import numpy as np
 from .blobs import Array
 from .kinds import fault
 
+_MOST_BLOBS = 100_000
+"""More than any net has; a larger number is no number of a blob, and counting up to it would not end."""
+
 LayerArrays = tuple[str, "list[Array | None]", "list[Array | None]"]
 
 
@@ -22,7 +25,7 @@ def _opened(path: str | Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, MemoryError) as error:
         raise fault(path, f"the HDF5 file is damaged or cut off: {error}") from error
 
 
@@ -52,8 +55,10 @@ def _layers(group: Any, prefix: str = "") -> Iterator[tuple[str, list[Array | No
 
 
 def _arrays(group: Any) -> list[Array | None]:
-    numbers = [int(name) for name in group if name.isdigit()]
-    return [_array(group[str(i)]) if str(i) in group else None for i in range(max(numbers, default=-1) + 1)]
+    count = max((int(name) for name in group if name.isdecimal()), default=-1) + 1
+    if count > _MOST_BLOBS:
+        raise ValueError(f"{group.name} has a blob with the number {count - 1}")
+    return [_array(group[str(i)]) if str(i) in group else None for i in range(count)]
 
 
 def _array(dataset: Any) -> Array:
@@ -74,6 +79,8 @@ def read_state_fields(path: str | Path) -> tuple[int, str | None, list[Array], i
             raise ValueError("the history has gaps")
         learned = file["learned_net"][()] if "learned_net" in file else None
         text = learned.decode("utf-8", "backslashreplace") if isinstance(learned, bytes) else learned
+        if not isinstance(text, str | None):
+            raise TypeError("learned_net is no text")
         step = _integer(file["current_step"]) if "current_step" in file else 0
         return _integer(file["iter"]), text, history, step
 

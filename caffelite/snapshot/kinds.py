@@ -39,8 +39,8 @@ def read_bytes(path: str | Path) -> bytes:
     """
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise fault(path, f"cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
+        raise fault(path, f"cannot be read: {getattr(error, 'strerror', error)}") from error
 
 
 def fault(path: str | Path, message: str, help: str | None = None) -> SnapshotError:

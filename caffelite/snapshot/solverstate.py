@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,12 +46,21 @@ def read_state(path: str | Path) -> SolverStateData:
     data = read_bytes(path)
     if data.startswith(HDF5_MAGIC):
         _expect(path, hdf5_kind(path), Kind.HDF5_STATE)
-        return SolverStateData(*read_state_fields(path))
+        return _in_range(path, SolverStateData(*read_state_fields(path)))
     _expect(path, binary_kind(data), Kind.STATE)
     try:
-        return _read_binary(memoryview(data))
+        return _in_range(path, _read_binary(memoryview(data)))
     except WireError as error:
         raise fault(path, f"the solver state is damaged: {error}") from error
+
+
+def _in_range(path: str | Path, state: SolverStateData) -> SolverStateData:
+    """The state, if its numbers can be counts; both are int32 in the schema."""
+    for name in ("iter", "current_step"):
+        count = getattr(state, name)
+        if not 0 <= count < 1 << 31:
+            raise fault(path, f"the solver state is damaged: {name} is {count}")
+    return state
 
 
 def _expect(path: str | Path, kind: Kind, wanted: Kind) -> None:
@@ -98,7 +108,7 @@ def find_learned_net(state_path: str | Path, learned_net: str) -> Path:
     """
     beside = Path(state_path).parent / re.split(r"[/\\]", learned_net)[-1]
     for candidate in (Path(learned_net), beside):
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # unlike Path.is_file it bears what a damaged state may name
             return candidate
     text = f"the weights that belong to this state are missing: neither {learned_net} nor {beside} exists"
     help = "put the .caffemodel beside the .solverstate"

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from ..errors import DataError, Fault
 
 _UNSIGNED_BYTE = 0x08
 _GZIP = b"\x1f\x8b"
+_MOST_BYTES = 256 << 20
+"""A few kilobytes can be uncompressed to gigabytes; the largest file of MNIST has 45 MiB."""
 
 
 def read(path: Path) -> bytes:
@@ -33,13 +36,19 @@ def unpack(content: bytes, name: str) -> bytes:
     """The content, uncompressed if it is gzipped (whatever its name says).
 
     Raises:
-        DataError: the compression is damaged.
+        DataError: the compression is damaged, or the content far larger than any file of MNIST.
     """
+    if not content.startswith(_GZIP):
+        return content
     try:
-        return gzip.decompress(content) if content.startswith(_GZIP) else content
+        unpacked = gzip.GzipFile(fileobj=BytesIO(content)).read(_MOST_BYTES + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         message = f'"{name}" is damaged: it cannot be uncompressed ({error})'
         raise DataError(Fault(message, help="get the file again")) from error
+    if len(unpacked) > _MOST_BYTES:
+        message = f'"{name}" holds more than {_MOST_BYTES >> 20} MiB: it is no file of MNIST'
+        raise DataError(Fault(message, help="get the file again"))
+    return unpacked
 
 
 def parse(content: bytes, axes: int, name: str) -> NDArray[np.uint8]:

@@ -65,9 +65,16 @@ def test_images_of_different_sizes_come_as_a_list() -> None:
         (Datum(channels=1, height=2, width=2, data=b"abc").SerializeToString(), "1×2×2 needs 4 bytes of data, got 3"),
         (Datum(channels=1, height=2, width=2).SerializeToString(), "needs 4 values of float_data, got 0"),
         (Datum(channels=0, height=2, width=2, data=b"abcd").SerializeToString(), "must be positive, got 0, 2, 2"),
+        (Datum(channels=-1, height=-2, width=2, data=b"abcd").SerializeToString(), "must be positive, got -1, -2, 2"),
+        (
+            Datum(channels=2**31 - 1, height=2**31 - 1, width=4, data=b"abcd").SerializeToString(),
+            "needs 18446744056529",
+        ),
         (Datum(data=b"no image", encoded=True).SerializeToString(), "in no format that can be decoded"),
     ],
 )
 def test_a_damaged_record_is_named_by_its_key(value: bytes, said: str) -> None:
     with pytest.raises(DataError, match=f'record "key1".*{said}'):
         Decoder()([datum(np.zeros((1, 2, 2), np.uint8), 0), value], key)
+    with pytest.raises(DataError, match=f'record "key0".*{said}'):
+        Decoder()([value], key)

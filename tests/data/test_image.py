@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import struct
 from io import BytesIO
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from caffelite.data.image import decode_image
@@ -59,3 +63,32 @@ def test_what_cannot_be_decoded_is_an_error() -> None:
         decode_image(b"hello")
     with pytest.raises(DataError, match="8 bits"):
         decode_image(encoded(Image.fromarray(np.zeros((2, 2), np.uint16))))
+
+
+FORMS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000")
+
+
+@pytest.mark.filterwarnings("ignore")
+@given(st.sampled_from(FORMS), st.randoms(use_true_random=False), st.integers(1, 9))
+def test_whatever_the_damage_it_is_told_as_such(form: str, chance: Random, times: int) -> None:
+    data = bytearray(encoded(Image.fromarray(np.arange(300, dtype=np.uint8).reshape(10, 10, 3)), form))
+    for _ in range(times):
+        data[chance.randrange(min(len(data), 300))] = chance.randrange(256)
+    try:
+        pixels = decode_image(bytes(data))
+    except DataError as error:
+        assert error.faults
+    else:
+        assert pixels.ndim == 3 and pixels.dtype == np.uint8
+
+
+def test_an_image_of_absurd_size_is_damaged() -> None:
+    small = bytearray(encoded(Image.fromarray(RED_GREEN), "BMP"))
+    small[18:26] = struct.pack("<ii", 100_000, 100_000)
+    with pytest.raises(DataError, match="damaged"):
+        decode_image(bytes(small))
+
+
+def test_formats_that_start_other_programs_are_not_decoded() -> None:
+    with pytest.raises(DataError, match="no format"):
+        decode_image(encoded(Image.fromarray(RED_GREEN), "EPS"))

@@ -127,6 +127,41 @@ def test_a_cut_off_lmdb_is_refused_and_closed(tmp_path: Path) -> None:
     assert len(read(path, 0, 200)) == 200
 
 
+def test_an_lmdb_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
+    path = write_images(tmp_path / "db", numbered(200, (1, 28, 28)))
+    file = path / "data.mdb"
+    whole = file.read_bytes()
+    for size in (1, 16, 24, 4095, 4096, 8191, 8192, 8193, len(whole) - 4096, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"cut short|cannot be opened as an LMDB"):
+            acquire(path, "LMDB")
+
+
+def test_an_lmdb_without_its_pages_says_so_and_what_to_do(tmp_path: Path) -> None:
+    path = write_images(tmp_path / "db", numbered(200, (1, 28, 28)))
+    file = path / "data.mdb"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:8192] + bytes(len(whole) - 8192))
+    with pytest.raises(DataError, match=f'the LMDB "{path}" is damaged: reading record 0 failed') as caught:
+        read(path, 0, 1)
+    assert "build it again" in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_searched_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", forbidden)  # the superuser, who runs tests in containers, may search any
+    with pytest.raises(DataError, match=f'"{tmp_path}" cannot be read: Permission denied'):
+        resolve(tmp_path, None)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_missing(name: str) -> None:
+    with pytest.raises(DataError, match="no database at"):
+        resolve(Path(name), None)
+
+
 def test_an_lmdb_open_elsewhere_in_the_process_is_explained(tmp_path: Path) -> None:
     path = write_values(tmp_path / "db", [b"x"])
     with (

@@ -143,3 +143,9 @@ def test_mean_files_that_are_none_are_explained(tmp_path: Path) -> None:
     (tmp_path / "short").write_bytes(BlobProto(num=1, channels=3, height=2, width=2, data=[1]).SerializeToString())
     with pytest.raises(DataError, match="says shape 1×3×2×2, but holds 1 values"):
         read_mean(tmp_path / "short")
+    (tmp_path / "odd").write_bytes(BlobProto(num=-1, channels=-1, height=1, width=1, data=[1]).SerializeToString())
+    with pytest.raises(DataError, match="says shape -1×-1×1×1"):
+        read_mean(tmp_path / "odd")
+    for name in ("a\0b", "x" * 5000):
+        with pytest.raises(DataError, match="cannot be read"):
+            read_mean(Path(name))

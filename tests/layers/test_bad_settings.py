@@ -119,6 +119,16 @@ BAD: list[tuple[str, list[Shape], str]] = [
         "on\n  help: with axis: 0 it would",
     ),
     (
+        'name: "s" type: "Scale" bottom: "x" bottom: "z" top: "y" scale_param { axis: 3 bias_term: true }',
+        [(2, 3, 4), ()],
+        'layer "s" (Scale): axis must be an axis of a 3-d blob, got 3',
+    ),
+    (
+        'name: "s" type: "Scale" bottom: "x" top: "y" scale_param { num_axes: 0 filler { type: "msra" } }',
+        [(2, 3)],
+        'layer "s" (Scale): filler type "msra" needs a weight with at least one axis, this one is a scalar',
+    ),
+    (
         'name: "b" type: "Bias" bottom: "x" bottom: "z" top: "y"',
         [(2, 3, 4), (3, 4, 1)],
         'layer "b" (Bias): its second bottom of shape (3, 4, 1) does not fit its bottom of shape (2, 3, 4) from axis 1 '

@@ -204,6 +204,12 @@ def test_settings_without_effect_are_warned_of(database: Path, caplog: pytest.Lo
     assert "force_gray has no effect on images that are not encoded" in caplog.text
 
 
+def test_a_damaged_record_is_told_with_the_layer(tmp_path: Path) -> None:
+    path = write_values(tmp_path / "db", [b"\xff\xff"])
+    with opened(layer_from(data_layer(path))) as layer, pytest.raises(DataError, match=r'layer "mnist" \(Data\)'):
+        layer.shapes([])
+
+
 def sized(sizes: list[int]) -> list[bytes]:
     return [datum(np.full((1, size, size), size, np.uint8), label) for label, size in enumerate(sizes)]
 

@@ -100,6 +100,8 @@ def test_shuffle_follows_the_seed(listed: Path) -> None:
         ({"data": np.zeros((0, 2)), "label": np.zeros(0)}, "have no rows"),
         ({"data": np.float32(1), "label": np.zeros(2)}, "at least 1 axis"),
         ({"data": np.array([b"x", b"y"]), "label": np.zeros(2)}, "must hold numbers"),
+        ({"data": h5py.SoftLink("/nowhere"), "label": np.zeros(2)}, "a link that leads nowhere"),
+        ({"data": h5py.ExternalLink("no.h5", "/data"), "label": np.zeros(2)}, "a link that leads nowhere"),
     ],
 )
 def test_a_file_that_does_not_fit_is_named(listed: Path, change: dict[str, np.ndarray], said: str) -> None:
@@ -110,6 +112,69 @@ def test_a_file_that_does_not_fit_is_named(listed: Path, change: dict[str, np.nd
         taken(rows_layer(listed), 1)
     assert 'layer "rows" (HDF5Data)' in str(caught.value)
     assert "b.h5" in str(caught.value)
+
+
+def test_an_hdf5_file_damaged_anywhere_is_told_as_such(listed: Path) -> None:
+    """Every byte of the structure in turn; what is damaged in the values alone goes unnoticed, as it must."""
+    path = listed.parent / "a.h5"
+    whole, refused = path.read_bytes(), 0
+    for position in range(0, len(whole), 7):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        try:
+            with opened(layer_from(rows_layer(listed))) as layer:
+                batch(layer)
+        except DataError as error:
+            assert "a.h5" in str(error) and 'layer "rows" (HDF5Data)' in str(error)
+            refused += 1
+    assert refused > 20
+
+
+def test_a_damaged_chunk_is_found_when_it_is_read(listed: Path) -> None:
+    path = listed.parent / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", data=np.arange(2000.0).reshape(1000, 2), chunks=(1000, 2), compression="gzip")
+        file["label"] = np.zeros(1000)
+        chunk = file["data"].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r'"[^"]*a.h5" is damaged, or cut off'):
+        taken(rows_layer(listed), 1)
+
+
+def test_what_memory_cannot_hold_is_refused_before_it_is_read(listed: Path) -> None:
+    with h5py.File(listed.parent / "a.h5", "w") as file:
+        for name, shape in {"data": (2**40, 2), "label": (2**40,)}.items():
+            file.create_dataset(name, shape, "f4", chunks=(1000, *shape[1:]))
+    with pytest.raises(DataError, match=r'data set "data" of ".*a.h5" is 1099511627776×2 and does not fit') as caught:
+        layer_from(rows_layer(listed)).shapes([])
+    assert "as several files" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_too_large_for_the_net_are_infinite(listed: Path) -> None:
+    with h5py.File(listed.parent / "a.h5", "w") as file:
+        file["data"], file["label"] = np.full((5, 2), 1e300), np.zeros(5)
+    with opened(layer_from(rows_layer(listed))) as layer:
+        assert np.isinf(batch(layer)[0]).all()
+
+
+@pytest.mark.parametrize("form", ["\ufeffa.h5\nb.h5\n", "a.h5\r\nb.h5\r\n\r\n", "\n\na.h5\tb.h5"])
+def test_a_list_may_come_from_any_editor(listed: Path, form: str) -> None:
+    listed.write_bytes(form.encode())
+    assert taken(rows_layer(listed, 7), 1) == ROWS["a"] + ROWS["b"]
+
+
+def test_names_that_no_file_can_have_are_refused(listed: Path) -> None:
+    for name in ("a\\000b", "x" * 5000):
+        with pytest.raises(DataError, match="cannot be read"):
+            layer_from(rows_layer(Path(name))).shapes([])
+    listed.write_bytes(b"a.h5\0b.h5\n")
+    with pytest.raises(DataError, match="not a text file"):
+        layer_from(rows_layer(listed)).shapes([])
+    listed.write_text("x" * 5000)
+    with pytest.raises(DataError, match="cannot be opened"):
+        layer_from(rows_layer(listed)).shapes([])
 
 
 def test_the_data_sets_there_are_listed(listed: Path) -> None:

@@ -78,6 +78,17 @@ def test_a_new_batch_and_a_new_image() -> None:
     )
 
 
+def test_an_axis_from_the_end_stays_there() -> None:
+    layer, _ = _layer("num_output: 4 axis: -1", (2, 5))
+    assert list(layer.shapes([(7, 3, 5)])) == [(7, 3, 4)]
+    layer.raise_faults()
+    x, weight = torch.randn(7, 3, 5), torch.randn(4, 5)
+    (y,) = layer.forward(run_at(), [x], [weight, torch.zeros(4)])
+    torch.testing.assert_close(y, torch.einsum("abk,ok->abo", x, weight))
+    with pytest.raises(LayerError, match="axis must be an axis of a 0-d blob, got -1"):
+        layer.shapes([()])
+
+
 @pytest.mark.parametrize(
     ("param", "shape", "told"),
     [

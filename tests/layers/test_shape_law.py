@@ -71,7 +71,8 @@ LINED_UP = [
         (f"{field} {{ {more} }}", (3,)),
         (f"{field} {{ axis: 0 }}", (2, 3)),
         (f"{field} {{ axis: -1 }}", (5,)),
-        (f"{field} {{ axis: 9 {more} }}", ()),
+        (f"{field} {{ axis: 9 }}", ()),
+        (f"{field} {{ axis: 3 {more} }}", ()),
         (f"{field} {{ axis: 0 }}", (2, 3, 4, 5)),
     )
 ]

@@ -104,6 +104,21 @@ BOTH = "keep {0} (every axis), or {1}_h and {1}_w (rows and columns), not both"
             2,
             [("dilation is given 3 times for 2 spatial axes", "give it once, or once for each of them")],
         ),
+        (
+            "kernel_size: 3 kernel_size: 2",
+            0,
+            [("kernel_size is given 2 times for 0 spatial axes", "give it once, or once for each of them")],
+        ),
+        (
+            "kernel_h: 3 kernel_w: 2",
+            0,
+            [
+                (
+                    "kernel_h is for 2 spatial axes, this input has 0",
+                    "give kernel_size once, or once for every spatial axis",
+                )
+            ],
+        ),
         ("kernel_size: 3 stride_h: 0 stride_w: 1", 2, [("stride must be positive, got stride_h: 0", None)]),
         ("kernel_size: 3 stride_h: 2", 2, [("stride_h is given without stride_w", "give stride_h and stride_w")]),
         ("kernel_size: 3 dilation: 0", 2, [("dilation must be positive, got dilation: 0", None)]),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
 
 from caffelite.errors import PrototxtError
 from caffelite.proto import NetParameter, SolverParameter
-from caffelite.prototxt import loads
+from caffelite.prototxt import load, loads
 
 
 def told(text: str, message_type: Any = NetParameter, *, strict: bool = False) -> str:
@@ -313,6 +315,18 @@ WARNED = [
         "32-bit numbers end at 3.4e38",
         "layer { loss_weight: inf }",
     ),
+    (
+        "layer { loss_weight: -1e999 }",
+        "-1e999 is too large for loss_weight and is read as infinite",
+        "32-bit numbers end at 3.4e38",
+        "layer { loss_weight: -inf }",
+    ),
+    (
+        "layer { blobs { double_data: 1e309 } }",
+        "1e309 is too large for double_data and is read as infinite",
+        "64-bit numbers end at 1.8e308",
+        "layer { blobs { double_data: inf } }",
+    ),
 ]
 
 
@@ -343,3 +357,53 @@ def test_a_solver_given_as_a_net_is_told_once() -> None:
         "this describes a solver, and a net was expected",
         "a net is made of layer { … } blocks; a solver file names it in net",
     )
+
+
+def test_a_thousand_faults_are_listed_and_the_rest_is_counted_however_many_warnings_there_are() -> None:
+    text = "force_backward: TRUE\n" * 1500 + "".join(f"strange_{number}: 1\n" for number in range(1200))
+    with pytest.raises(PrototxtError) as caught:
+        loads(text, NetParameter)
+    errors = [fault for fault in caught.value.faults if fault.severity == "error"]
+    assert [fault.message for fault in errors[:2]] == [
+        f'unknown field "strange_{number}" in a net' for number in (0, 1)
+    ]
+    assert len(errors) == 1001
+    assert errors[-1].message == "there are 200 more that are not listed"
+
+
+def test_a_large_file_that_is_no_prototxt_is_refused_in_no_time() -> None:
+    text = "".join(f"num_output_{number}: 1 num_output: 3\n" for number in range(40_000))
+    before = process_time()
+    with pytest.raises(PrototxtError):
+        loads(text, NetParameter)
+    assert process_time() - before < 20  # one look at every field for each of them would take minutes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"input_dim: 0x{'f' * 9999}",
+        f"layer {{ phase: {'X' * 9999} }}",
+        f"layer {{ phase: {'9' * 3000} }}",
+        f"layer {{ loss_weight: {'1' * 999} }}",
+        f"force_backward: true force_backward: {'1' * 9999}",
+        f"layer: {'9' * 9999}",
+    ],
+)
+def test_a_long_value_is_cut_off_in_the_message(text: str) -> None:
+    with pytest.raises(PrototxtError) as caught:
+        loads(text, NetParameter, strict=True)
+    assert len(str(caught.value)) < 1000
+
+
+def test_bytes_that_are_no_text_are_told_by_their_number(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_bytes(b'name: "x"\n\xff\xfe')
+    with pytest.raises(PrototxtError, match=r"2:1: the byte 0xFF is no text in UTF-8\n(.*\n)*  help: save the file in"):
+        load(path, NetParameter)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(PrototxtError, match="the file cannot be read"):
+        load(name, NetParameter)

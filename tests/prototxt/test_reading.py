@@ -273,3 +273,10 @@ def test_every_type_of_the_schema_can_be_read() -> None:
         message_type = getattr(proto, name)
         if all(not field.is_required for field in descriptor.fields):
             assert loads("", message_type).message == message_type()
+
+
+def test_a_binary_file_of_any_size_is_refused_by_its_beginning(tmp_path: Path) -> None:
+    file = tmp_path / "huge.prototxt"
+    with file.open("wb") as sparse:
+        sparse.truncate(1 << 42)
+    assert "this is a binary file" in refusal(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -112,3 +113,54 @@ def test_learned_weights_are_looked_for_as_given_then_beside_the_state(tmp_path:
     assert find_learned_net(state, "C:\\gone\\a.caffemodel") == run / "a.caffemodel"
     (elsewhere / "a.caffemodel").touch()
     assert find_learned_net(state, "a.caffemodel").resolve() == elsewhere / "a.caffemodel"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+def test_names_that_no_file_can_have_are_missing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SnapshotError, match="are missing"):
+        find_learned_net(tmp_path / "a_iter_1.solverstate", name)
+    with pytest.raises(SnapshotError, match="cannot be read"):
+        read_state(name)
+
+
+@pytest.mark.parametrize("field", ["iter", "current_step"])
+@pytest.mark.parametrize("count", [-5, 2**31, 2**62])
+def test_a_number_that_counts_nothing_is_damage(tmp_path: Path, field: str, count: int) -> None:
+    numbers = {"iter": 1, "current_step": 1} | {field: count}
+    path = tmp_path / "a.solverstate"
+    write_state(path, SolverStateData(numbers["iter"], None, [], numbers["current_step"]))
+    with pytest.raises(SnapshotError, match=f"damaged: {field} is"):
+        read_state(path)
+    with h5py.File(path, "w") as file:
+        file.create_group("history")
+        for name, value in numbers.items():
+            file[name] = np.array([value])
+    with pytest.raises(SnapshotError, match=f"damaged: {field} is"):
+        read_state(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"iter": np.zeros(0, np.int32)}, "damaged"),
+        ({"learned_net": np.array([b"a", b"b"])}, "learned_net is no text"),
+        ({"learned_net": np.float32(1)}, "learned_net is no text"),
+        ({"history/99999999999": np.zeros(1)}, "a blob with the number 99999999999"),
+    ],
+)
+def test_an_hdf5_state_that_holds_something_else_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    path = tmp_path / "a.solverstate.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("history")
+        for name, value in ({"iter": np.array([1])} | change).items():
+            file[name] = value
+    with pytest.raises(SnapshotError, match=said):
+        read_state(path)
+
+
+def test_hdf5_weights_that_memory_cannot_hold_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.caffemodel.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data/ip/0", (2**50,), "f4", chunks=(1000,))
+    with pytest.raises(SnapshotError, match="damaged"):
+        read_weights(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ...errors import DataError, Fault
 from ...registry import Registry
+from ..telling import exists
 
 
 class Reader(ABC):
@@ -81,11 +82,15 @@ def resolve(path: Path, backend: str | None, help: str | None = None) -> str:
     """The backend to open `path` with: the one named, or where None is named, the one found by looking.
 
     Raises:
-        DataError: nothing lies there, or something else does (`help` says what to do about a missing one).
+        DataError: nothing lies there, it cannot be read, or something else does (`help` says what to do about a missing
+            one).
     """
-    if not path.exists():
+    if not exists(path):
         raise DataError(Fault(f'no database at "{path}"', help=help))
-    found = next((name for name in kinds if kinds[name].lies_at(path)), None)
+    try:
+        found = next((name for name in kinds if kinds[name].lies_at(path)), None)
+    except OSError as error:
+        raise DataError(f'"{path}" cannot be read: {error.strerror}') from error
     if found is None:
         what = f"a folder without {_a_database()}" if path.is_dir() else f"a file that is not {_a_database()}"
         raise DataError(Fault(f'"{path}" is {what}', help=help))

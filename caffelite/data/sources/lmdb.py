@@ -98,16 +98,22 @@ class LmdbReader(Reader):
             values = list(islice(self._values, count))
         except lmdb.Error as error:
             self._next = -1
-            raise DataError(f'reading record {start} of the LMDB "{self._path}" failed: {error}') from error
+            raise self._damaged(f"reading record {start} failed: {error}") from error
         if len(values) < count:
             self._next = -1
-            raise DataError(f'the LMDB "{self._path}" ends after record {start + len(values)}, before its count says')
+            raise self._damaged(f"it ends after record {start + len(values)}, before its count says")
         self._next = start + count
         return values
 
+    def _damaged(self, what: str) -> DataError:
+        return DataError(Fault(f'the LMDB "{self._path}" is damaged: {what}', help="copy it again, or build it again"))
+
     def key(self, index: int) -> str:
         self._next = -1
-        self._walk_to(index)
+        try:
+            self._walk_to(index)
+        except lmdb.Error as error:
+            raise self._damaged(f"reading record {index} failed: {error}") from error
         return self._cursor.key().decode("utf-8", "backslashreplace")
 
     def close(self) -> None:
