@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import lazy_loader
 
@@ -101,8 +101,9 @@ class Layer:
     """A loss: its first top has loss_weight 1 unless told otherwise, and may be left out of the prototxt."""
     sharing_bottoms: ClassVar[bool] = False
     """Its tops are its bottoms, unchanged (Split): the plan may pass the tensor on without a copy."""
-    rereads: ClassVar[bool] = False
-    """Its backward reads its top anew (ReLU, Sigmoid, TanH), so that in place it sees what later layers left there."""
+    rereads: ClassVar[Literal["", "bottom", "top"]] = ""
+    """What its backward reads anew, and so finds as later in-place layers left it: its top (Sigmoid, TanH, Softmax), or
+    its bottom where it works in place (ReLU, BNLL)."""
     ungraded: ClassVar[frozenset[int]] = frozenset()
     """Bottoms that never get a gradient (labels, targets): force_backward leaves them out, as Caffe's
     AllowForceBackward does."""

@@ -24,7 +24,7 @@ class BNLL(Neuron):
     Source: `src/caffe/layers/bnll_layer.cpp`.
     """
 
-    rereads = True
+    rereads = "bottom"
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (ops.elementwise.softplus(bottoms[0], THRESHOLD, self.in_place),)

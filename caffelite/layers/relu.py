@@ -20,7 +20,7 @@ class ReLU(Neuron):
     `relu_param { engine }` has no effect.  Source: `src/caffe/layers/relu_layer.cpp`.
     """
 
-    rereads = True
+    rereads = "bottom"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.slope = float(self.settings("relu_param").negative_slope)

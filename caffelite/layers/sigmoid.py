@@ -21,7 +21,7 @@ class Sigmoid(Neuron):
     Source: `src/caffe/layers/sigmoid_layer.cpp`.
     """
 
-    rereads = True
+    rereads = "top"
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (bottoms[0].sigmoid(),)

@@ -19,6 +19,8 @@ class Softmax(Neuron):
     `softmax_param { engine }` has no effect.  Source: `src/caffe/layers/softmax_layer.cpp`.
     """
 
+    rereads = "top"
+
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         self.index = self.axis(self.settings("softmax_param").axis, len(bottoms[0]), "softmax_param.axis")
         return [bottoms[0]]

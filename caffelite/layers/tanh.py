@@ -19,7 +19,7 @@ class TanH(Neuron):
     Source: `src/caffe/layers/tanh_layer.cpp`.
     """
 
-    rereads = True
+    rereads = "top"
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (bottoms[0].tanh(),)

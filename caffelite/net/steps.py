@@ -68,8 +68,9 @@ def memory(tensor: torch.Tensor) -> int:
 
 
 def overwritten(graph: Graph, node: Node) -> int | None:
-    """The last value of the blob a layer works on in place, where its backward would read that (`Layer.rereads`)."""
-    if not (node.layer.rereads and node.needs_backward and node.tops[0] == node.bottoms[0]):
+    """The last value of a layer's blob, where a later layer writes it and this one's backward reads it anew."""
+    reads = node.layer.rereads
+    if not (reads and node.needs_backward) or (reads == "bottom" and node.tops[0] != node.bottoms[0]):
         return None
     last = graph.blobs[node.tops[0]]
     return None if last == node.writes[0] else last

@@ -281,3 +281,23 @@ def test_a_net_without_a_loss_or_weights_or_layers_can_be_run():
     for observed in (False, True):
         file = assembly.NetFile(NetParameter())
         assert float(Net(assembly.build_graph(file, state_of(file.message, TRAIN)), observed=observed).forward()) == 0
+
+
+OVERWRITTEN = """
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 3 dim: 2 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "h"
+  inner_product_param { num_output: 1 bias_filler { type: "constant" value: 1 } } }
+layer { name: "sigmoid" type: "Sigmoid" bottom: "h" top: "y" }
+layer { name: "double" type: "Power" bottom: "y" top: "y" power_param { scale: 2 } }
+layer { name: "sum" type: "Reduction" bottom: "y" top: "sum" loss_weight: 1 }
+"""
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_a_sigmoid_takes_its_slope_from_what_a_later_layer_left_in_its_top(observed):
+    # `src/caffe/layers/sigmoid_layer.cpp` reads top_data in backward: y(1 - y) with y doubled by then.
+    file = assembly.NetFile(text_format.Parse(OVERWRITTEN, NetParameter()))
+    net = Net(assembly.build_graph(file, state_of(file.message, TRAIN)), observed=observed)
+    net.forward_backward()
+    y = 2 / (1 + np.exp(-1.0))
+    np.testing.assert_allclose(net.params["ip"][1].diff, [3 * 2 * y * (1 - y)], rtol=1e-5)

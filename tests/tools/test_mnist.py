@@ -134,6 +134,12 @@ def test_damaged_idx_files_are_told_apart(tmp_path: Path, change, said: str) -> 
     assert path.name in str(caught.value)
 
 
+def test_a_small_file_that_unpacks_without_end_is_refused() -> None:
+    bomb = gzip.compress(bytes(300 << 20), 9)
+    with pytest.raises(DataError, match='"labels.gz" holds more than 256 MiB'):
+        idx.unpack(bomb, "labels.gz")
+
+
 def test_idx_round_trip() -> None:
     array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     np.testing.assert_array_equal(idx.parse(packed(array), 3, "x"), array)
