@@ -200,7 +200,7 @@ def test_a_killed_conversion_leaves_nothing_half_made(tmp_path: Path, there: boo
 
     hours_ago = time.time() - 7200
     for partial in tmp_path.glob(".*.partial"):
-        for file in (*partial.iterdir(), partial):
+        for file in (*partial.rglob("*"), partial):
             os.utime(file, (hours_ago, hours_ago))
     datum_lmdb.write(path, np.ones((5, 1, 2, 2), np.uint8), range(5), force=True)
     assert len(contents(path)) == 5
