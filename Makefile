@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    { echo "caffelite needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(TORCH)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[plot,digits,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[plot,digits,leveldb,dev]'
 	@touch $@
 
 ## make mnist     get MNIST, train LeNet, test it, and say how well and where everything lies

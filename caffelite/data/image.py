@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,11 @@ Colour = Literal["as stored", "colour", "gray"]
 _STORED_MODES = {"1": "L", "L": "L", "LA": "RGBA", "RGBA": "RGBA"} | dict.fromkeys(("RGB", "P", "CMYK", "YCbCr"), "RGB")
 """What each of Pillow's modes becomes where no colour is forced; other modes have more than 8 bits."""
 
+_GRAY_MODES = ("1", "L", "LA")
+
+_PNG_LUMA = np.array([9798, 19235, 3735], np.int32)
+"""What libpng, which OpenCV reads PNG with, makes of the weights 0.299 and 0.587: 32768ths of R, G, B, cut off."""
+
 
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF", "WEBP")
 """Those that OpenCV decodes, and GIF.  Pillow knows more, some of which start other programs (EPS: Ghostscript)."""
@@ -23,17 +28,22 @@ _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF"
 def decode_image(data: bytes, colour: Colour = "as stored") -> NDArray[np.uint8]:
     """The pixels, C×H×W, of an encoded image: 1 channel for gray, 3 for colour, 4 with transparency.
 
+    Of 16-bit gray the upper 8 bits are taken where a colour is asked for, as OpenCV does.
+
     Raises:
-        DataError: the bytes are no image, are damaged, or have more than 8 bits a channel.
+        DataError: the bytes are no image, are damaged, or (as stored) have more than 8 bits a channel.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(BytesIO(data), formats=_FORMATS) as opened:
+            image = opened if colour == "as stored" else _of_8_bits(opened)
             if image.mode not in _STORED_MODES:
                 raise DataError(f"an encoded image must have 8 bits a channel; this one is of mode {image.mode}")
             if colour == "gray":
                 image.draft("L", image.size)
+            if colour == "gray" and opened.format == "PNG" and image.mode not in _GRAY_MODES:
+                return _luma_of_png(np.asarray(image.convert("RGB")))
             mode = {"gray": "L", "colour": "RGB", "as stored": _STORED_MODES[image.mode]}[colour]
             pixels = np.asarray(image.convert(mode))
     except UnidentifiedImageError as error:
@@ -41,8 +51,22 @@ def decode_image(data: bytes, colour: Colour = "as stored") -> NDArray[np.uint8]
     except DataError:
         raise
     except Exception as error:  # what decoders raise on damaged bytes is not limited to a few types
-        raise DataError(f"the encoded image is damaged: {error}") from error
+        raise DataError(f"the encoded image is damaged: {error or type(error).__name__}") from error
     if pixels.ndim == 2:
         return pixels[np.newaxis]
     swapped = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
     return np.ascontiguousarray(swapped.transpose(2, 0, 1))
+
+
+def _of_8_bits(image: Any) -> Any:
+    """A 16-bit gray image cut to its upper 8 bits; any other as it is."""
+    from PIL import Image
+
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
+def _luma_of_png(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The gray of RGB pixels, H×W×3, as 1×H×W.  (JPEG files hold theirs, and other formats round as Pillow does.)"""
+    return ((pixels @ _PNG_LUMA) >> 15).astype(np.uint8)[np.newaxis]

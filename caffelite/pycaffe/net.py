@@ -188,6 +188,27 @@ class Net:
         """Work out the shapes of all blobs from those of the inputs."""
         self.core.reshape()
 
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
+        """Let the MemoryData layer this net begins with read from these arrays, from their beginning.
+
+        They are not copied: what is written to them is seen by the next forward.
+
+        Args:
+            data: float32, C-contiguous, M×C×H×W; M is a multiple of the layer's batch_size.
+            labels: float32, C-contiguous, M or M×1×1×1.
+
+        Raises:
+            UsageError: the first layer is of another type.
+            LayerError: the arrays do not fit it.
+        """
+        first = self.core.graph.nodes[0]
+        if first.type != "MemoryData":
+            raise UsageError(
+                f"set_input_arrays needs a net whose first layer is MemoryData; {first.name!r} is {first.type}",
+                help="write to the input blobs instead: net.blobs['data'].data[...] = values",
+            )
+        first.layer.set_arrays(data, labels)
+
     def copy_from(self, weights: str | os.PathLike[str]) -> None:
         """Copy trained weights into the layers of the same name.
 

@@ -1,16 +1,8 @@
-"""Writing labelled images as an LMDB that a Data layer, the original's or ours, reads.
-
-A database is written under another name beside the target and renamed when it is whole, so that whatever interrupts
-it, nothing half made lies under the target's name.
-"""
+"""Writing labelled images as an LMDB that a Data layer, the original's or ours, reads."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,95 +13,120 @@ from numpy.typing import NDArray
 from ..data.sources import acquire, release, resolve
 from ..errors import DataError, Fault
 from ..proto import Datum
+from .whole import whole
 
 Progress = Callable[[str, int, int | None], None]
 """Told what is being done, how much of it is done, and of how much (None: unknown)."""
 
+Record = tuple[bytes, bytes]
+"""A key and a value."""
+
 _COMMIT_EVERY = 1000
+_COMMIT_BYTES = 32 << 20
 _FIRST_MAP = 1 << 20
-_ABANDONED_AFTER = 3600.0
+_LONGEST_KEY = 511
 _FILES = frozenset({"data.mdb", "lock.mdb"})
 
 
-def _records(images: NDArray[np.uint8], labels: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
+def write(
+    path: Path,
+    images: NDArray[np.uint8],
+    labels: Sequence[int],
+    force: bool = False,
+    progress: Progress | None = None,
+    key_format: bytes = b"%08d",
+) -> None:
+    """Write an LMDB of raw pixels: :func:`write_records` of images N×C×H×W and labels, N.
+
+    Args:
+        key_format: what makes a key of a record's number.
+    """
+    write_records(path, _raw(images, labels, key_format), len(images), force, progress)
+
+
+def _raw(images: NDArray[np.uint8], labels: Sequence[int], key_format: bytes) -> Iterator[Record]:
     channels, height, width = images.shape[1:]
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         datum = Datum(channels=channels, height=height, width=width, data=image.tobytes(), label=int(label))
-        yield b"%08d" % index, datum.SerializeToString()
+        yield key_format % index, datum.SerializeToString()
 
 
-def _put(environment: Any, records: Sequence[tuple[bytes, bytes]]) -> None:
-    """Commit the records; where the map is full, with a map twice as large."""
-    while True:
-        try:
-            with environment.begin(write=True) as transaction:
-                for key, value in records:
-                    transaction.put(key, value, append=True)
-            return
-        except lmdb.MapFullError:
-            environment.set_mapsize(2 * environment.info()["map_size"])
-
-
-def write(
-    path: Path, images: NDArray[np.uint8], labels: Sequence[int], force: bool = False, progress: Progress | None = None
-) -> None:
-    """Write an LMDB: keys `%08d`, values Datum with raw pixels.
+def write_records(
+    path: Path,
+    records: Iterable[Record],
+    total: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write an LMDB of these records, whose keys ascend; nothing is there under its name until it is whole.
 
     Args:
-        images: N×C×H×W.
-        labels: N.
+        records: what they raise leaves `path` as it was.
+        total: how many there will be, for `progress`.
         force: replace a database that lies at `path`.
+
+    Returns:
+        How many there were.
 
     Raises:
         DataError: something lies at `path` (with `force`: something that is not a database), or it cannot be written.
     """
     path = path.absolute()
     refuse_to_overwrite(path, force)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-    except OSError as error:
-        raise DataError(f'cannot write to "{path.parent}": {error.strerror}') from error
-    try:
-        _fill(partial, images, labels, lambda done: progress(path.name, done, len(images)) if progress else None)
-        partial.chmod(0o755)
-        _rename(partial, path)
-    except (OSError, lmdb.Error) as error:
-        raise DataError(f'writing "{path}" failed: {error}') from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with whole(path) as unfinished:
+        try:
+            unfinished.mkdir()
+            return _fill(unfinished, records, lambda done: progress(path.name, done, total) if progress else None)
+        except (OSError, lmdb.Error) as error:
+            raise DataError(f'writing "{path}" failed: {error}') from error
 
 
-def _fill(folder: Path, images: NDArray[np.uint8], labels: Sequence[int], written: Callable[[int], None]) -> None:
+def _fill(folder: Path, records: Iterable[Record], written: Callable[[int], None]) -> int:
     environment = lmdb.open(str(folder), map_size=_FIRST_MAP, lock=False, sync=False)
+    done = 0
     try:
-        records, done = _records(images, labels), 0
-        while part := list(islice(records, _COMMIT_EVERY)):
+        for part in _parts(records):
             _put(environment, part)
             done += len(part)
             written(done)
         environment.sync(True)
     finally:
         environment.close()
+    return done
 
 
-def _rename(partial: Path, path: Path) -> None:
-    """Give the whole database its name; one that lies there steps aside first and is then removed."""
-    if not path.exists():
-        partial.rename(path)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-    path.rename(aside / path.name)
-    partial.rename(path)
-    shutil.rmtree(aside)
+def _parts(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records in portions, each to be committed at once."""
+    part: list[Record] = []
+    size = 0
+    for record in records:
+        part.append(record)
+        size += len(record[1])
+        if len(part) == _COMMIT_EVERY or size >= _COMMIT_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
-def _sweep(path: Path) -> None:
-    """Remove what conversions that were killed long ago left beside `path`."""
-    for partial in path.parent.glob(f".{path.name}.*.partial"):
-        if time.time() - max(file.stat().st_mtime for file in (partial, *partial.rglob("*"))) > _ABANDONED_AFTER:
-            shutil.rmtree(partial, ignore_errors=True)
+def _put(environment: Any, records: Sequence[Record]) -> None:
+    """Commit the records; where the map is full, with a map twice as large."""
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                for key, value in records:
+                    _put_one(transaction, key, value)
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()["map_size"])
+
+
+def _put_one(transaction: Any, key: bytes, value: bytes) -> None:
+    if len(key) > _LONGEST_KEY:
+        text = key.decode("utf-8", "backslashreplace")
+        raise DataError(f'keys of an LMDB have at most {_LONGEST_KEY} bytes, "{text}" has {len(key)}')
+    if not transaction.put(key, value, append=True):
+        raise DataError(f'the keys must ascend; "{key.decode("utf-8", "backslashreplace")}" does not follow the last')
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:

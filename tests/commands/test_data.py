@@ -1,14 +1,22 @@
-"""`data mnist`."""
+"""`data` and its subcommands."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from caffelite.commands import run
 from caffelite.errors import DataError
+from tests.conftest import REPO, find_golden
+from tests.tools.databases import contents, write
 
 
 def unreachable(*_: Any, **__: Any) -> None:
@@ -33,3 +41,129 @@ def test_digits_stand_in_where_mnist_cannot_be_had(
 def test_a_folder_without_the_files_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "mnist", str(tmp_path / "d"), "--from", str(tmp_path)]) == 1
     assert "train-images-idx3-ubyte" in capsys.readouterr().err
+
+
+GOLDEN = "layers/Data/_src"
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path, status: int = 0) -> str:
+    """What a command says, on either stream, when it ends with this status."""
+    capsys.readouterr()
+    assert run(["data", *map(str, arguments)]) == status
+    return "".join(capsys.readouterr())
+
+
+def test_compute_mean_writes_and_says_what_the_original_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    database, wanted = find_golden("mean/color_lmdb"), find_golden("mean/color_mean.binaryproto").read_bytes()
+    log = [line.split("] ", 1)[1] for line in find_golden("mean/color_mean.log").read_text().splitlines()]
+    for index, target in enumerate((["-o", tmp_path / "0"], ["--backend=lmdb", tmp_path / "1"])):
+        text = said(capsys, "compute-mean", database, *target)
+        assert [line for line in log if "hannel" in line] == text.splitlines()[1:]
+        assert (tmp_path / str(index)).read_bytes() == wanted
+    assert said(capsys, "compute_mean", database).startswith("Number of channels: 3\n")
+    assert "keep one" in said(capsys, "compute-mean", database, "a", "-o", "b", status=2)
+    assert "backend" in said(capsys, "compute-mean", database, "--backend", "hdf5", status=2)
+    assert "no database" in said(capsys, "compute-mean", tmp_path / "gone", status=1)
+
+
+def test_convert_imageset_takes_the_originals_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = find_golden(f"{GOLDEN}/list.txt").parent
+    options = [
+        "-resize_height",
+        "8",
+        "--resize_width=6",
+        "--shuffle=0",
+        "-backend",
+        "lmdb",
+        "--gray=false",
+        "--check_size",
+    ]
+    said(capsys, "convert_imageset", *options, f"{source / 'img'}/", source / "list.txt", tmp_path / "db")
+    assert contents(tmp_path / "db") == contents(source / "resized_lmdb")
+
+
+def test_convert_imageset_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = find_golden(f"{GOLDEN}/list.txt").parent
+    lines = (source / "list.txt").read_text().splitlines()
+    (tmp_path / "list").write_text("\n".join([*lines, "gone.png 3"]))
+    arguments = ("convert-imageset", source / "img", tmp_path / "list", tmp_path / "db")
+    text = said(capsys, *arguments, status=1)
+    assert '"gone.png": No such file' in text and "1 of 7 images cannot be read" in text and "--max-bad=1" in text
+    text = said(capsys, *arguments, "--max-bad", "1")
+    assert 'left out: "gone.png"' in text and "6 images; 1 could not be read" in text
+    assert "--force" in said(capsys, *arguments, "--max-bad", "1", status=1)
+    assert "ROOT LISTFILE DB" in said(capsys, "convert-imageset", "a", status=2)
+    assert "go together" in said(capsys, *arguments, "--resize_width", "3", status=2)
+    assert "only LMDBs" in said(capsys, *arguments, "--backend", "leveldb", status=2)
+
+
+def test_convert_imageset_of_folders_names_the_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = find_golden(f"{GOLDEN}/list.txt").parent
+    for name in ("b", "a"):
+        shutil.copytree(source / "img", tmp_path / "tree" / name)
+    assert "labels.txt: 2 classes" in said(capsys, "convert-imageset", tmp_path / "tree", tmp_path / "db")
+    assert "2 different, 0 … 1" in said(capsys, "info", tmp_path / "db")
+
+
+def test_info_tells_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "info", find_golden(f"{GOLDEN}/encoded_lmdb"), "--picture", tmp_path / "it.png")
+    assert "6 records" in text and "%08d_name" in text and "6 of 3×12×10" in text and "encoded PNG" in text
+    with Image.open(tmp_path / "it.png") as picture:
+        assert picture.format == "PNG"
+    damaged = write(tmp_path / "db", [(b"a", b"\xff")])
+    assert 'record "a" is not a Datum' in said(capsys, "info", damaged, status=1)
+
+
+def test_preview_draws_the_recorded_nets_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = find_golden(f"{GOLDEN}/color_lmdb").parent.parent
+    monkeypatch.chdir(source)
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'layer { name: "d" type: "Data" top: "data" top: "label" '
+        'data_param { source: "_src/color_lmdb" batch_size: 3 backend: LMDB } transform_param { scale: 2 } }'
+    )
+    text = said(capsys, "preview", net, "-o", tmp_path / "it.png", "--phase", "TEST", "--batches", "2")
+    assert 'layer "d", TEST: data 3×3×12×10, label 3' in text and "shown as 0 … 255" in text
+    assert "--phase must be" in said(capsys, "preview", net, "-o", "x.png", "--phase", "DREAM", status=2)
+    assert "Missing option" in said(capsys, "preview", net, status=2)
+    assert "did you mean d?" in said(capsys, "preview", net, "-o", tmp_path / "x.png", "--layer", "dd", status=1)
+
+
+def test_copy_goes_by_the_targets_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = find_golden(f"{GOLDEN}/color_lmdb")
+    assert "6 records (hdf5)" in said(capsys, "copy", source, tmp_path / "x.h5")
+    assert "6 records (images)" in said(capsys, "copy", tmp_path / "x.h5", tmp_path / "x", "--to", "images")
+    assert "6 records (lmdb)" in said(capsys, "copy", tmp_path / "x", tmp_path / "x_lmdb")
+    assert [value for _, value in contents(tmp_path / "x_lmdb")] != []
+    assert "--to" in said(capsys, "copy", source, tmp_path / "y", status=2)
+    assert "--force" in said(capsys, "copy", source, tmp_path / "x.h5", status=1)
+
+
+def test_cifar10_says_what_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "cifar10", tmp_path / "out", "--from", tmp_path, status=1)
+    assert "cifar-10-binary.tar.gz" in text and not (tmp_path / "out").exists()
+
+
+def test_an_unknown_subcommand_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean cifar10?" in said(capsys, "cifar", status=2)
+
+
+def test_at_a_terminal_an_error_begins_a_new_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, side in (("a", 2), ("b", 3)):
+        Image.new("L", (side, side)).save(tmp_path / f"{name}.png")
+    (tmp_path / "list").write_text("a.png 1\n" * 100 + "b.png 2\n" * 50)
+    paths = [str(tmp_path), str(tmp_path / "list"), str(tmp_path / "db")]
+    command = [sys.executable, "cli.py", "data", "convert-imageset", "--check_size", *paths]
+    monkeypatch.setenv("TERM", "xterm")
+    ours, its = os.openpty()
+    process = subprocess.Popen(command, cwd=REPO, stdout=its, stderr=its)
+    os.close(its)
+    text = b""
+    with suppress(OSError):  # which is how a terminal ends on Linux
+        while part := os.read(ours, 4096):
+            text += part
+    os.close(ours)
+    assert process.wait() == 1
+    assert b"db:  66 %\r\ncaffelite: " in text

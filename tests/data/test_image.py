@@ -39,6 +39,19 @@ def test_forced_gray_is_the_luma_of_the_colours() -> None:
     np.testing.assert_allclose(gray[0, 0], [0.299 * 255, 0.587 * 255], atol=1)
 
 
+def test_gray_of_a_png_is_cut_off_as_libpng_does_it() -> None:
+    """255 · 0.587 = 149.685; Pillow rounds it to 150."""
+    assert decode_image(encoded(Image.fromarray(RED_GREEN)), "gray").ravel().tolist() == [76, 149]
+    same = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    np.testing.assert_array_equal(decode_image(encoded(Image.fromarray(same)), "gray")[0, 0], np.arange(256))
+
+
+def test_of_16_bits_the_upper_8_are_taken_where_a_colour_is_asked_for() -> None:
+    data = encoded(Image.fromarray(np.array([[0x12FF, 0xFE00]], np.uint16)))
+    assert decode_image(data, "gray").tolist() == [[[0x12, 0xFE]]]
+    assert decode_image(data, "colour").tolist() == [[[0x12, 0xFE]]] * 3
+
+
 def test_transparency_is_a_fourth_channel_and_dropped_where_colour_is_forced() -> None:
     data = encoded(Image.fromarray(np.array([[[10, 20, 30, 40]]], np.uint8)))
     np.testing.assert_array_equal(decode_image(data).ravel(), [30, 20, 10, 40])
@@ -61,6 +74,9 @@ def test_what_cannot_be_decoded_is_an_error() -> None:
         decode_image(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="no format"):
         decode_image(b"hello")
+    enormous = encoded(Image.fromarray(np.zeros((2, 2), np.uint8)), "BMP")
+    with pytest.raises(DataError, match=r"damaged.*pixels"):
+        decode_image(enormous[:18] + (1 << 30).to_bytes(4, "little") + enormous[22:])
     with pytest.raises(DataError, match="8 bits"):
         decode_image(encoded(Image.fromarray(np.zeros((2, 2), np.uint16))))
 

@@ -88,13 +88,6 @@ def test_a_wrong_backend_is_told_what_lies_there(tmp_path: Path) -> None:
     assert "backend: LMDB" in str(caught.value)
 
 
-def test_a_leveldb_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "CURRENT").write_text("MANIFEST-000002\n")
-    with pytest.raises(DataError, match="LevelDB, which this version does not read") as caught:
-        acquire(tmp_path, resolve(tmp_path, "LEVELDB"))
-    assert "LMDB" in str(caught.value.faults[0].help)
-
-
 def test_missing_and_foreign_paths_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("just text, and more of it than an LMDB's header is long")

@@ -20,6 +20,8 @@ from ..data.databases import datum, numbered, write_images, write_values
 
 RECORDED = {
     "lmdb_plain": (TEST, 3, 0, 0),
+    "leveldb_scale": (TEST, 1, 1e-5, 1e-6),
+    "leveldb_fresh": (TEST, 1, 0, 0),
     "mean_value_one": (TEST, 1, 1e-5, 1e-6),
     "mean_values3_crop": (TEST, 1, 1e-5, 1e-6),
     "mean_file_crop": (TEST, 1, 1e-6, 1e-4),
@@ -36,6 +38,8 @@ RECORDED = {
 
 @pytest.mark.parametrize("case", RECORDED)
 def test_recorded_case(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if case.startswith("leveldb"):
+        pytest.importorskip("plyvel", reason="the extra caffelite[leveldb] is not installed")
     phase, forwards, rtol, atol = RECORDED[case]
     prototxt = find_golden(f"layers/Data/{case}.prototxt")
     monkeypatch.chdir(prototxt.parent)

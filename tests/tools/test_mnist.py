@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import signal
@@ -135,8 +136,8 @@ def test_damaged_idx_files_are_told_apart(tmp_path: Path, change, said: str) -> 
 
 
 def test_a_small_file_that_unpacks_without_end_is_refused() -> None:
-    bomb = gzip.compress(bytes(300 << 20), 9)
-    with pytest.raises(DataError, match='"labels.gz" holds more than 256 MiB'):
+    bomb = gzip.compress(bytes((256 << 20) + 1), 1)
+    with pytest.raises(DataError, match="holds more than 256 MiB"):
         idx.unpack(bomb, "labels.gz")
 
 
@@ -206,7 +207,7 @@ def test_a_killed_conversion_leaves_nothing_half_made(tmp_path: Path, there: boo
 
     hours_ago = time.time() - 7200
     for partial in tmp_path.glob(".*.partial"):
-        for file in (*partial.iterdir(), partial):
+        for file in (*partial.rglob("*"), partial):
             os.utime(file, (hours_ago, hours_ago))
     datum_lmdb.write(path, np.ones((5, 1, 2, 2), np.uint8), range(5), force=True)
     assert len(contents(path)) == 5

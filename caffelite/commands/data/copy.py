@@ -1,0 +1,40 @@
+"""`caffelite data copy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...errors import UsageError
+from .._kit import debug_option, described
+from ._kit import PATH, force_option, progress
+
+
+@described(
+    "copy",
+    "a data set in another form: database, HDF5 file, folder of images",
+    [
+        "caffelite data copy train_leveldb train_lmdb",
+        "caffelite data copy train_lmdb train.h5",
+        "caffelite data copy train_lmdb images --to images",
+    ],
+    notes=(
+        "SRC is an LMDB, a LevelDB, an HDF5 file with data sets data and label, or a folder of images with list.txt or "
+        "with a folder per class.  What DST becomes follows from its name (.h5, …lmdb) or --to.  Pixels and labels "
+        "stay what they are; keys are numbered anew, encoded images become pixels.  An HDF5Data layer's source is a "
+        "text file that lists HDF5 files."
+    ),
+)
+@click.argument("source", type=PATH, metavar="SRC")
+@click.argument("target", type=PATH, metavar="DST")
+@click.option("--to", type=click.Choice(["lmdb", "hdf5", "images"]), help="What DST becomes.")
+@force_option
+@debug_option
+def command(source: Path, target: Path, to: str | None, force: bool) -> None:
+    from ...tools.copying import copy, form_of
+
+    form = to or form_of(target)
+    if form is None:
+        raise UsageError(f'the name "{target}" does not say what it is to be', help="say --to lmdb, hdf5 or images")
+    click.echo(f"{target}: {copy(source, target, form, force, progress())} records ({form})")

@@ -1,0 +1,195 @@
+"""CIFAR-10: from its binary files to two LMDBs.  Source: `examples/cifar10/convert_cifar_data.cpp`.
+
+A record of the files is a label and 3×32×32 pixels, the channels in the order R, G, B: the original keeps that order
+in its databases, and so do we.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, Fault
+from .datum_lmdb import Progress, count_in, refuse_to_overwrite, write
+from .download import fetch
+
+ARCHIVE = "cifar-10-binary.tar.gz"
+MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
+
+TARGETS = {
+    "cifar10_train_lmdb": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+    "cifar10_test_lmdb": ("test_batch.bin",),
+}
+"""The databases, and the files they are made from."""
+
+SHAPE = (3, 32, 32)
+IN_A_FILE = 10000
+_RECORD_BYTES = 1 + 3 * 32 * 32
+_CLASSES = 10
+
+Contents = Mapping[str, bytes]
+"""The six files by name."""
+
+
+def build(
+    target_dir: Path | str,
+    from_folder: Path | str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    verify: bool = True,
+) -> dict[str, Any]:
+    """Make `cifar10_train_lmdb` and `cifar10_test_lmdb` in `target_dir`; keys are `%05d`.
+
+    The archive, or the six files out of it, are taken from `from_folder`, else from $CAFFELITE_DATASETS/cifar10, else
+    downloaded.  A database that is whole already is kept unless `force`.
+
+    Args:
+        progress: told (what, done, of how many), while downloading in bytes, while writing in images.
+        verify: insist on the archive's checksum and on 10,000 images a file.
+
+    Returns:
+        `databases`: name → {`path`, `records`, `kept`}; `source`: where the files came from, None where everything
+        was kept.
+
+    Raises:
+        DataError: the files cannot be had or are damaged, or a database cannot be written.
+    """
+    folder = Path(target_dir)
+    kept = {name for name in TARGETS if not force and _whole(folder / name, len(TARGETS[name]), verify)}
+    for name in TARGETS:
+        if name not in kept:
+            refuse_to_overwrite(folder / name, force)
+    source = None
+    if len(kept) < len(TARGETS):
+        source = _source(Path(from_folder) if from_folder is not None else None, progress, verify)
+        contents = _contents(source, verify)
+        for name in TARGETS:
+            if name not in kept:
+                images, labels = read_images(contents, TARGETS[name], verify)
+                write(folder / name, images, labels.tolist(), force, progress, key_format=b"%05d")
+    databases = {
+        name: {"path": folder / name, "records": count_in(folder / name), "kept": name in kept} for name in TARGETS
+    }
+    return {"databases": databases, "source": source}
+
+
+def _whole(path: Path, files: int, verify: bool) -> bool:
+    found = count_in(path)
+    return found > 0 and (found == files * IN_A_FILE or not verify)
+
+
+def cache_folder() -> Path:
+    """Where the download is kept."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "caffelite" / "cifar10"
+
+
+def find_files(folder: Path) -> Path | None:
+    """The archive in `folder`, or the folder that holds the six files: itself, or the one they are unpacked to."""
+    for candidate in (folder, folder / "cifar-10-batches-bin"):
+        if all((candidate / name).is_file() for names in TARGETS.values() for name in names):
+            return candidate
+    return folder / ARCHIVE if (folder / ARCHIVE).is_file() else None
+
+
+def _source(from_folder: Path | None, progress: Progress | None, verify: bool) -> Path:
+    if from_folder is not None:
+        found = find_files(from_folder)
+        if found is None:
+            names = f"{ARCHIVE} nor data_batch_1.bin … data_batch_5.bin and test_batch.bin"
+            raise DataError(
+                f'"{from_folder}" ' + (f"has neither {names}" if from_folder.is_dir() else "is not a folder")
+            )
+        return found
+    datasets = os.environ.get("CAFFELITE_DATASETS")
+    found = find_files(Path(datasets) / "cifar10") if datasets else None
+    return found or download(progress=progress, verify=verify)
+
+
+def download(
+    folder: Path | None = None,
+    mirrors: Sequence[str] = MIRRORS,
+    progress: Progress | None = None,
+    verify: bool = True,
+) -> Path:
+    """The archive in `folder` (default: the user's cache), fetched where it lacks, and checked.
+
+    Raises:
+        DataError: it cannot be had; says what was tried, and the ways out.
+    """
+    folder = folder or cache_folder()
+    target = folder / ARCHIVE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f'the folder "{folder}" for downloads cannot be made: {error.strerror}') from error
+    if target.is_file():
+        return target
+    troubles = fetch(mirrors, ARCHIVE, target, lambda content: _verify(content, ARCHIVE, verify), progress)
+    if troubles:
+        help = f"get {ARCHIVE} by other means and give its folder with --from FOLDER, or put it into "
+        help += "$CAFFELITE_DATASETS/cifar10"
+        raise DataError(Fault("CIFAR-10 could not be downloaded; tried\n  " + "\n  ".join(troubles), help=help))
+    return target
+
+
+def _verify(content: bytes, name: str, verify: bool) -> None:
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if verify and found != MD5:
+        raise DataError(f'"{name}" must have the MD5 sum {MD5}, got {found}')
+
+
+def _contents(source: Path, verify: bool) -> dict[str, bytes]:
+    """The six files, in a folder or in the archive."""
+    names = [name for files in TARGETS.values() for name in files]
+    try:
+        if source.is_dir():
+            return {name: (source / name).read_bytes() for name in names}
+        _verify(source.read_bytes(), str(source), verify)
+        return _unpacked(source, names)
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise DataError(f'"{source}" cannot be read: {error}') from error
+
+
+def _unpacked(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
+    found = {}
+    with tarfile.open(archive, "r:gz") as tar:
+        for member in tar:
+            name = Path(member.name).name
+            if name in names and (file := tar.extractfile(member)) is not None:
+                found[name] = file.read()
+    lacking = [name for name in names if name not in found]
+    if lacking:
+        raise DataError(f'"{archive}" has no {", ".join(lacking)}')
+    return found
+
+
+def read_images(
+    contents: Contents, names: Sequence[str], verify: bool = True
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images, N×3×32×32, channels R, G, B, and labels, N, of these files, one after the other.
+
+    Raises:
+        DataError: a file has another length than it should, or a label that is none of the ten.
+    """
+    parts = []
+    for name in names:
+        size = len(contents[name])
+        if size % _RECORD_BYTES or not size or (verify and size != IN_A_FILE * _RECORD_BYTES):
+            wanted = f"{IN_A_FILE} × {_RECORD_BYTES}" if verify else f"a multiple of {_RECORD_BYTES}"
+            raise DataError(Fault(f'"{name}" must have {wanted} bytes, got {size}', help="unpack or download it again"))
+        rows = np.frombuffer(contents[name], np.uint8).reshape(-1, _RECORD_BYTES)
+        wrong = np.flatnonzero(rows[:, 0] >= _CLASSES)
+        if wrong.size:
+            raise DataError(f'"{name}": labels must be below {_CLASSES}, image {wrong[0]} has {rows[wrong[0], 0]}')
+        parts.append(rows)
+    rows = np.concatenate(parts)
+    return rows[:, 1:].reshape(-1, *SHAPE), rows[:, 0]

@@ -1,0 +1,60 @@
+"""Files and folders that bear their name only when they are whole."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import DataError
+
+_ABANDONED_AFTER = 3600.0
+"""Seconds without a change after which what lies half made is nobody's work any more."""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place to make what is to be called `path`, a file or a folder.
+
+    When the block ends well, what was made there takes the name `path`, and the place of what had it until then.
+    Whatever interrupts it, nothing half made lies under that name.
+
+    Raises:
+        DataError: the folder of `path` cannot be written to.
+    """
+    path = path.absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    except OSError as error:
+        raise DataError(f'cannot write to "{path.parent}": {error.strerror}') from error
+    try:
+        yield workshop / path.name
+        _rename(workshop / path.name, path, workshop / "before")
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _rename(made: Path, path: Path, aside: Path) -> None:
+    """Give what was made its name.  A folder cannot be replaced in one step: the old one steps aside first."""
+    if not path.is_dir():
+        made.replace(path)
+        return
+    path.rename(aside)
+    try:
+        made.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+
+
+def _sweep(path: Path) -> None:
+    """Remove what was left half made beside `path` long ago."""
+    for workshop in path.parent.glob(f".{path.name}.*.partial"):
+        with suppress(FileNotFoundError):  # somebody else sweeps it, or has finished
+            if time.time() - max(file.stat().st_mtime for file in (workshop, *workshop.rglob("*"))) > _ABANDONED_AFTER:
+                shutil.rmtree(workshop, ignore_errors=True)
