@@ -21,10 +21,15 @@ _SOLVER = re.compile(
 )
 
 
+_ENOUGH = 1 << 20
+"""Characters that tell a solver from a net; whoever gives a database instead need not have it read to its end."""
+
+
 def is_solver(path: str) -> bool:
     """Whether a prototxt describes a solver, judged by its fields; a file that cannot be read counts as a net."""
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            text = file.read(_ENOUGH)
     except OSError:
         return False
     return _SOLVER.search(re.sub(r"#.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)) is not None
@@ -49,7 +54,7 @@ def given_shapes(entries: Iterable[str]) -> dict[str, tuple[int, ...]]:
     for entry in entries:
         blob, _, sizes = entry.partition("=")
         numbers = sizes.replace("x", ",").split(",")
-        if not blob or not all(number.strip().isdigit() for number in numbers):
+        if not blob or not all(number.strip().isdecimal() for number in numbers):
             raise UsageError(f'--input takes BLOB=NxCxHxW, not "{entry}"', help="--input data=64x1x28x28")
         found[blob] = tuple(int(number) for number in numbers)
     return found

@@ -30,6 +30,21 @@ def _in_place_faults(node: Node, bottoms: list[Shape], tops: list[Shape]) -> lis
     ]
 
 
+LARGEST = 2**31 - 1
+"""Values a blob may hold (`Blob::Reshape`, `src/caffe/blob.cpp`)."""
+
+
+def _size_faults(node: Node, tops: list[Shape]) -> list[Fault]:
+    """Faults of arrays no machine can hold, before anybody tries to allocate them."""
+    sized = [(f'top "{blob}"', shape) for blob, shape in zip(node.tops, tops, strict=False)]
+    sized += [(f"weight {slot}", spec.shape) for slot, spec in enumerate(node.layer.weights)]
+    return [
+        node.fault(f"{what} would have shape {shape}: more than the {LARGEST:,} values a blob can hold")
+        for what, shape in sized
+        if prod(shape) > LARGEST
+    ]
+
+
 def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple[Graph, list[Fault]]:
     """Set every layer up and note the shapes it gives.
 
@@ -52,7 +67,7 @@ def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple
         if node.layer is not None and len(known) == len(bottoms):
             try:
                 declared = _declare(node, known)
-                faults += _in_place_faults(node, known, declared)
+                faults += _in_place_faults(node, known, declared) + _size_faults(node, declared)
                 tops = list(declared)
             except DataError as error:
                 if missing_data:

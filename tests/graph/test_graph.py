@@ -206,6 +206,16 @@ def test_a_net_that_does_not_fit_together_is_told_so(text, wanted):
     assert faults(text) == wanted
 
 
+def test_arrays_that_no_machine_holds_are_refused_before_anybody_allocates_them():
+    found = faults(INPUT + ip("a", "x", "y", 2147483647))
+    assert found == [
+        'layer "a" (InnerProduct): top "y" would have shape (2, 2147483647): '
+        "more than the 2,147,483,647 values a blob can hold",
+        'layer "a" (InnerProduct): weight 0 would have shape (2147483647, 3): '
+        "more than the 2,147,483,647 values a blob can hold",
+    ]
+
+
 def test_every_fault_of_a_net_is_reported_at_once():
     text = INPUT + ip("a", "nope", "y") + ip("b", "x", "z", 0) + 'layer { name: "c" type: "Wat" bottom: "x" top: "w" }'
     assert len(faults(text)) == 3
