@@ -6,18 +6,16 @@ To add a command, add a file that binds `command`; it appears in the listing and
 from __future__ import annotations
 
 import os
-import pkgutil
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from .. import __version__
-from ..errors import CaffeliteError, Fault, UsageError, did_you_mean
+from ..errors import CaffeliteError, Fault, UsageError
 from ._argv import normalised
-from ._kit import FormattedGroup
+from ._kit import PackageGroup
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells report it."""
@@ -26,29 +24,13 @@ INTERRUPTED = 130
 HELP = "caffelite --help lists the commands, caffelite COMMAND --help explains one"
 
 
-class Commands(FormattedGroup):
-    """The commands of this package, imported one by one.  "-" and "_" are the same in their names."""
+class Commands(PackageGroup):
+    """The commands of this package."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        files = (module.name for module in pkgutil.iter_modules(__path__))
-        return sorted(name.replace("_", "-") for name in files if not name.startswith("_"))
+    package = __name__
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name.replace("_", "-") not in self.list_commands(ctx):
-            return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and self.get_command(ctx, args[0]) is None:
-            known = self.list_commands(ctx)
-            raise UsageError(
-                f'there is no command "{args[0]}"',
-                help=HELP if args[0] == "help" else did_you_mean(args[0], known) or f"commands: {', '.join(known)}",
-            )
-        return super().resolve_command(ctx, args)
+    def help_for(self, name: str, known: Sequence[str]) -> str:
+        return HELP if name == "help" else super().help_for(name, known)
 
 
 def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:

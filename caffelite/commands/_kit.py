@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from ._log import Log
@@ -44,6 +46,39 @@ class Formatted(click.Command):
 
 class FormattedGroup(Formatted, click.Group):
     """The same for a group of commands."""
+
+
+class PackageGroup(FormattedGroup):
+    """The commands that a package holds, one a file, each imported when it is asked for.  "-" and "_" are the same in
+    their names.
+
+    A subclass names its `package`, and what comes before a command's name in messages.
+    """
+
+    package: str
+    before: str = ""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        files = (module.name for module in pkgutil.iter_modules(import_module(self.package).__path__))
+        return sorted(name.replace("_", "-") for name in files if not name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name.replace("_", "-") not in self.list_commands(ctx):
+            return None
+        found: click.Command = import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
+        return found
+
+    def help_for(self, name: str, known: Sequence[str]) -> str:
+        """What to do about a command that is not there."""
+        return did_you_mean(name, known) or f"there are: {', '.join(known)}"
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            help = self.help_for(args[0], self.list_commands(ctx))
+            raise UsageError(f'there is no command "{self.before}{args[0]}"', help=help)
+        return super().resolve_command(ctx, args)
 
 
 def described(name: str, summary: str, examples: Sequence[str], notes: str = "") -> Callable[[Any], click.Command]:

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import pkgutil
-from importlib import import_module
-
 import click
 
-from ...errors import UsageError, did_you_mean
-from .._kit import FormattedGroup
+from .._kit import PackageGroup
 
 
-class Subcommands(FormattedGroup):
-    """The subcommands of this package, imported one by one.  "-" and "_" are the same in their names."""
+class Subcommands(PackageGroup):
+    """The subcommands of this package."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        files = (module.name for module in pkgutil.iter_modules(__path__))
-        return sorted(name.replace("_", "-") for name in files if not name.startswith("_"))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name.replace("_", "-") not in self.list_commands(ctx):
-            return None
-        found: click.Command = import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
-        return found
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and self.get_command(ctx, args[0]) is None:
-            known = self.list_commands(ctx)
-            help = did_you_mean(args[0], known) or f"there are: {', '.join(known)}"
-            raise UsageError(f'there is no command "data {args[0]}"', help=help)
-        return super().resolve_command(ctx, args)
+    package = __name__
+    before = "data "
 
 
 @click.group(
