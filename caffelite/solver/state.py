@@ -6,6 +6,7 @@ Source: `Solver::Snapshot` in `src/caffe/solver.cpp`, `SGDSolver::SnapshotSolver
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .solver import Solver
+
+log = logging.getLogger("caffelite")
 
 Shape = tuple[int, ...]
 
@@ -67,6 +70,8 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     _check_history(solver, data.history, file)
     if data.learned_net:
         solver.net.load_weights(str(find_learned_net(file, data.learned_net)))
+    else:
+        log.warning("%s names no weights (learned_net): the net keeps those it has", file)
     with torch.no_grad():
         for slot, values in zip(solver.rule.history, data.history, strict=True):
             slot.copy_(torch.from_numpy(np.array(values, np.float32)).reshape(slot.shape))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import caffelite
 from caffelite.errors import CaffeliteError
+from caffelite.snapshot import read_state, write_state
 
 from ..conftest import CARRIED
 from ..layers.conform import close
@@ -214,6 +217,19 @@ def test_a_solver_steps_and_shows_the_update_it_applied(tmp_path, monkeypatch):
     again.restore("tiny_iter_4.solverstate")
     assert again.iter == 4
     assert np.array_equal(again.net.params["ip"][0].data, parameter.data)
+
+
+def test_a_state_that_names_no_weights_says_so(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "solver.prototxt").write_text(SOLVER)
+    solver = caffelite.get_solver("solver.prototxt")
+    solver.step(1)
+    solver.snapshot()
+    state = read_state("tiny_iter_1.solverstate")
+    write_state("bare.solverstate", replace(state, learned_net=None))
+    caffelite.get_solver("solver.prototxt").restore("bare.solverstate")
+    assert "bare.solverstate names no weights" in caplog.text
 
 
 def test_weights_can_be_written_between_steps(tmp_path, monkeypatch):
