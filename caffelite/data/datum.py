@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, Fault
 from ..proto import Datum
-from .image import Colour, decode_image
+from .cache import Images, together
+from .image import Colour, Picture, decode_image, open_image
+from .values import Values
 
 Array = NDArray[Any]
 
@@ -28,10 +30,9 @@ _MOST_LABEL_BYTES = 4
 
 @dataclass(slots=True)
 class Records:
-    """Decoded records: images, uint8 or float32, as one N×C×H×W array, or a list of C×H×W where sizes differ; and
-    their labels, float32, N."""
+    """Decoded records: images, uint8 or float32, and their labels, float32, N."""
 
-    images: Array | list[Array]
+    images: Images
     labels: NDArray[np.float32]
 
 
@@ -58,31 +59,30 @@ class _Layout:
         head = written[: len(written) - len(datum.data)]
         return cls(head, shape) if value.startswith(written) and written.endswith(datum.data) else None
 
-    def read(self, values: Sequence[bytes]) -> Records | None:
+    def read(self, values: Values) -> Records | None:
         """The records, if all have this layout."""
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
-        if (lengths == lengths[0]).all():
-            return self._read_equal(values)
+        lengths = values.lengths()
         images = np.empty((len(values), *self.shape), np.uint8)
         labels = np.empty(len(values), np.float32)
-        for length in np.unique(lengths):
+        for length in np.unique(lengths).tolist():
             rows = np.flatnonzero(lengths == length)
-            part = self._read_equal([values[row] for row in rows.tolist()])
+            part = self._read_equal(values.rows(rows.tolist(), length))
             if part is None:
                 return None
-            images[rows], labels[rows] = part.images, part.labels
+            if len(rows) == len(values):
+                return Records(*part)
+            images[rows], labels[rows] = part
         return Records(images, labels)
 
-    def _read_equal(self, values: Sequence[bytes]) -> Records | None:
-        """As `read`, of values of one length."""
-        matrix = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), -1)
+    def _read_equal(self, matrix: Array) -> tuple[Array, NDArray[np.float32]] | None:
+        """Images and labels of values of one length, a row each."""
         start, size = len(self.head), prod(self.shape)
         if matrix.shape[1] < start + size or (matrix[:, :start] != np.frombuffer(self.head, np.uint8)).any():
             return None
         labels = _labels(matrix[:, start + size :])
         if labels is None:
             return None
-        return Records(matrix[:, start : start + size].reshape(len(values), *self.shape), labels)
+        return matrix[:, start : start + size].reshape(len(matrix), *self.shape), labels
 
 
 def _labels(tail: Array) -> NDArray[np.float32] | None:
@@ -103,21 +103,24 @@ def _labels(tail: Array) -> NDArray[np.float32] | None:
 class Decoder:
     """Turns values into :class:`Records`; learns the layout of the data set from the first one."""
 
-    def __init__(self, colour: Colour = "as stored") -> None:
+    def __init__(self, colour: Colour = "as stored", pictures: bool = False) -> None:
+        """`pictures`: leave encoded images as :class:`Picture`; else they become arrays."""
         self.colour = colour
+        self._open = open_image if pictures else decode_image
         self.met_raw = False
         """Whether a record was not an encoded image."""
         self._layout: _Layout | None = None
         self._learned = False
 
-    def __call__(self, values: Sequence[bytes], key: Callable[[int], str]) -> Records:
-        """Decode values; `key(i)` is the key of the i-th, for messages.
+    def __call__(self, values: Values | Sequence[bytes], key: Callable[[int], str]) -> Records:
+        """Decode values; `key(i)` is the key of the i-th, for messages.  May be called by several threads at once.
 
         Raises:
             DataError: a value is not a Datum, or its fields contradict each other; names the key.
         """
+        values = values if isinstance(values, Values) else Values.of(values)
         if not self._learned:
-            self._layout, self._learned = _Layout.of(values[0]), True
+            self._layout, self._learned = _Layout.of(next(iter(values))), True
         records = self._layout.read(values) if self._layout is not None else None
         if records is not None:
             self.met_raw = True
@@ -126,7 +129,7 @@ class Decoder:
         labels = np.array([label for _, label in decoded], np.float32)
         return Records(together([image for image, _ in decoded]), labels)
 
-    def _one(self, value: bytes, index: int, key: Callable[[int], str]) -> tuple[Array, int]:
+    def _one(self, value: bytes, index: int, key: Callable[[int], str]) -> tuple[Array | Picture, int]:
         try:
             datum = Datum.FromString(value)
             return self._image(datum), datum.label
@@ -135,9 +138,9 @@ class Decoder:
         except DataError as error:
             raise DataError(f'record "{key(index)}": {error.faults[0].message}') from error
 
-    def _image(self, datum: Any) -> Array:
+    def _image(self, datum: Any) -> Array | Picture:
         if datum.encoded:
-            return decode_image(datum.data, self.colour)
+            return self._open(datum.data, self.colour)
         self.met_raw = True
         shape = (datum.channels, datum.height, datum.width)
         if min(shape) < 1:
@@ -147,8 +150,3 @@ class Decoder:
             kind = "bytes of data" if datum.data else "values of float_data"
             raise DataError(f"{shape[0]}×{shape[1]}×{shape[2]} needs {prod(shape)} {kind}, got {flat.size}")
         return flat.reshape(shape)
-
-
-def together(images: list[Array]) -> Array | list[Array]:
-    """One array of the images, if they have one shape; else the list itself."""
-    return np.stack(images) if all(image.shape == images[0].shape for image in images) else images

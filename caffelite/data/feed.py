@@ -1,4 +1,4 @@
-"""Batches in order, loaded ahead of need by one background thread where that pays."""
+"""Batches in order, loaded ahead of need by background threads where that pays."""
 
 from __future__ import annotations
 
@@ -21,13 +21,29 @@ class Feed(Generic[Batch]):
     """Batches by position: batch p is `load(p)`, and positions follow each other in steps of `step`.
 
     What is handed out depends on the position asked for alone; what was loaded ahead of it and is not wanted is
-    dropped.  At most `ahead` batches wait; `load` never runs in two threads at once.
+    dropped.
+
+    Args:
+        load: makes a batch; may be called by several threads at once.
+        step: from one position to the next.
+        ahead: at most so many batches are loaded, or being loaded, before they are wanted.
+        workers: threads that load; 0: none, each batch is loaded when it is wanted.
+        begin: called once by each thread before anything else.
     """
 
-    def __init__(self, load: Callable[[int], Batch], step: int, ahead: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[int], Batch],
+        step: int,
+        ahead: int,
+        workers: int = 1,
+        begin: Callable[[], object] | None = None,
+    ) -> None:
         self._load = load
         self._step = step
         self._ahead = ahead
+        self._workers = min(workers, ahead)
+        self._begin = begin
         self._queue: deque[tuple[int, Future[Batch]]] = deque()
         self._executor: ThreadPoolExecutor | None = None
         self._durations: deque[float] = deque(maxlen=_REMEMBERED)
@@ -49,7 +65,7 @@ class Feed(Generic[Batch]):
 
     def _pays(self) -> bool:
         """Whether to load ahead.  The quickest of the last loads counts: the others were disturbed."""
-        return bool(self._ahead and self._durations) and min(self._durations) > WORTH_A_THREAD
+        return bool(self._workers and self._durations) and min(self._durations) > WORTH_A_THREAD
 
     def _timed(self, position: int) -> Batch:
         start = perf_counter()
@@ -60,19 +76,23 @@ class Feed(Generic[Batch]):
     def _order(self, position: int) -> None:
         """Have everything loaded up to `ahead` batches after `position`."""
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="caffelite-data")
+            self._executor = ThreadPoolExecutor(self._workers, "caffelite-data", self._begin or _nothing)
         following = self._queue[-1][0] + self._step if self._queue else position
         for wanted in range(following, position + (self._ahead + 1) * self._step, self._step):
             self._queue.append((wanted, self._executor.submit(self._timed, wanted)))
 
     def _drop(self) -> None:
-        """Forget what was ordered; afterwards the thread is idle."""
+        """Forget what was ordered; afterwards the threads are idle."""
         wait([future for _, future in self._queue if not future.cancel()])
         self._queue.clear()
 
     def close(self) -> None:
-        """Stop the thread.  May be called twice."""
+        """Stop the threads.  May be called twice."""
         self._drop()
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
+
+
+def _nothing() -> None:
+    """A thread that need not prepare itself."""

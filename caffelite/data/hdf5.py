@@ -2,149 +2,139 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from math import prod
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import DataError, Fault
-from ..runtime import seeds
-from .cache import free_bytes
-
-Floats = NDArray[np.float32]
-Shape = tuple[int, ...]
+from ..errors import DataError, Fault, Place
+from .block_order import BlockOrder, Part
+from .hdf5_file import Floats, Shape, Table, load, measure
+from .image_files import first_of, read_lines
+from .telling import exists, find, where_it_looked
 
 
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
-"""What h5py raises where a file is damaged; which of them depends on where in the file that is."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file that a list names: the line that does, and what to do if the file is missing."""
+
+    path: Path
+    place: Place
+    help: str | None = None
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Every DataError that leaves this block stands at the line that names the file."""
+        try:
+            yield
+        except DataError as error:
+            faults = [replace(fault, help=fault.help or self.help).at(self.place) for fault in error.faults]
+            raise DataError(faults) from error
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError as error:
-        raise DataError(f'no file "{path}"') from error
-    except _DAMAGE as error:
-        raise DataError(f'"{path}" cannot be opened as an HDF5 file: {error}') from error
-    try:
-        with file:
-            yield file
-    except _DAMAGE as error:
-        help = "copy it again, or build it again"
-        raise DataError(Fault(f'"{path}" is damaged, or cut off: {error}', help=help)) from error
+def read_list(source: str, beside: Path | None) -> list[Listed]:
+    """The files that a text file names.  As in the original, a name ends at white space: a line may hold several.
 
-
-def _dataset(file: Any, path: Path, name: str) -> Any:
-    """The data set called `name`, whose values are numbers."""
-    try:
-        dataset = file[name] if name in file else None  # noqa: SIM401  get() takes what cannot be opened for missing
-    except KeyError as error:
-        message = f'data set "{name}" of "{path}" cannot be opened: {error.args[0]}'
-        raise DataError(Fault(message, help="is it a link that leads nowhere? else the file is damaged")) from error
-    if not isinstance(dataset, h5py.Dataset):
-        known = [key for key in file if file.get(key, getclass=True) is h5py.Dataset]
-        help = f"data sets are looked up by the names of the tops; this file has: {', '.join(known) or 'none'}"
-        raise DataError(Fault(f'"{path}" has no data set "{name}"', help=help))
-    if dataset.dtype.kind not in "fiu":
-        raise DataError(f'data set "{name}" of "{path}" must hold numbers, got {dataset.dtype}')
-    if not dataset.shape:
-        raise DataError(f'data set "{name}" of "{path}" must have at least 1 axis')
-    needed = prod(dataset.shape) * np.dtype(np.float32).itemsize
-    if needed > free_bytes():
-        size = "×".join(map(str, dataset.shape))
-        raise DataError(
-            Fault(
-                f'data set "{name}" of "{path}" is {size} and does not fit into memory ({needed >> 20:,} MiB)',
-                help="write it as several files: one of them is in memory at a time",
-            )
-        )
-    return dataset
-
-
-def shapes_in(path: Path, names: Sequence[str]) -> list[Shape]:
-    """The shapes of the data sets `names`.
+    Paths are relative to the working directory, or to the folder `beside` or that of the list, whichever has the file.
 
     Raises:
-        DataError: the file is missing or damaged; a data set is missing, holds no numbers or no rows, or does not fit
-            into memory; or they differ in length.
+        DataError: the list cannot be read, is no text, or names no file.
     """
-    with _opened(path) as file:
-        shapes = [tuple(_dataset(file, path, name).shape) for name in names]
-    if len({shape[0] for shape in shapes}) > 1:
-        lengths = ", ".join(f'"{name}" {shape[0]}' for name, shape in zip(names, shapes, strict=True))
-        raise DataError(f'the data sets of "{path}" must have equally many rows, got {lengths}')
-    if not shapes[0][0]:
-        raise DataError(f'the data sets of "{path}" have no rows')
-    return shapes
+    path, lines = read_lines(source, beside, "HDF5 files, one a line, not an HDF5 file itself")
+    files = []
+    for number, line in enumerate(lines, 1):
+        names = re.findall(r"[^ \t\r\v\f]+", line)
+        for name in names:
+            found = find(name, beside, path.parent)
+            help = None if exists(found) else where_it_looked(name, beside, path.parent)
+            if help and len(names) > 1:
+                help += "; a name ends at white space, so this line names several files"
+            files.append(Listed(found.resolve(), Place(str(path), number), help))
+    if not files:
+        raise DataError(Fault(f'the list "{source}" names no file', help="write the path of one HDF5 file a line"))
+    return files
+
+
+def row_shapes(file: Listed, names: Sequence[str]) -> list[Shape]:
+    """The shapes of a row of the data sets `names`.
+
+    Raises:
+        DataError: as :func:`measure`.
+    """
+    with file.told():
+        return measure(file.path, names).row_shapes
 
 
 class Hdf5Rows:
-    """The rows of a list of files, again and again; one file is in memory at a time.
+    """The rows of a list of files, again and again, in the order of :class:`BlockOrder`; one part of a file is in
+    memory at a time."""
 
-    Shuffled, every epoch takes the files in another order and every file's rows in another order, which depend on
-    (seed, layer, epoch) alone; rows of different files are not mixed.
-    """
-
-    def __init__(self, files: Sequence[Path], names: Sequence[str], shuffled_by: tuple[int, str] | None = None) -> None:
+    def __init__(
+        self, files: Sequence[Listed], names: Sequence[str], shuffled_by: tuple[int, str] | None = None
+    ) -> None:
         """`shuffled_by`: the (seed, layer) whose draws order the rows; None: as they stand.
 
         Raises:
-            DataError: as :func:`shapes_in`, or the rows of different files differ in shape.
+            DataError: files that :func:`measure` refuses, or that differ in the shape of a row: all of them.
         """
         self._files = files
         self._names = names
-        self._shuffled_by = shuffled_by
-        shapes = [shapes_in(file, names) for file in files]
-        for file, there in zip(files, shapes, strict=True):
-            for name, first, here in zip(names, shapes[0], there, strict=True):
-                if first[1:] != here[1:]:
-                    raise DataError(
-                        f'rows of "{name}" must have one shape: {first[1:]} in "{files[0]}", {here[1:]} in "{file}"'
-                    )
-        self._rows = [there[0][0] for there in shapes]
-        self._row_shapes = [shape[1:] for shape in shapes[0]]
-        self._loaded: tuple[int, list[Floats]] | None = None
+        self._tables = _measured(files, names)
+        self._order = BlockOrder([table.blocks for table in self._tables], shuffled_by)
+        self._loaded: tuple[Part, list[Floats]] | None = None
+
+    def __len__(self) -> int:
+        """How many rows an epoch has."""
+        return len(self._order)
 
     def read(self, position: int, count: int) -> list[Floats]:
-        """Rows position … position + count − 1 of the endless stream: for every name, a new float32 array."""
-        batch = [np.empty((count, *shape), np.float32) for shape in self._row_shapes]
+        """Rows position … position + count − 1 of the endless stream: for every name, a new float32 array.
+
+        Raises:
+            DataError: a file is damaged, was changed, or does not fit into memory.
+        """
+        batch = [np.empty((count, *shape), np.float32) for shape in self._tables[0].row_shapes]
         done = 0
-        for file, rows in self._runs(position, count):
-            for target, values in zip(batch, self._load(file), strict=True):
-                target[done : done + len(rows)] = values[rows]
-            done += len(rows)
+        while done < count:
+            part, start = self._order.at(position + done)
+            stop = min(start + count - done, part.count)
+            rows, places = part.rows(start, stop), slice(done, done + stop - start)
+            for top, target in enumerate(batch):
+                target[places] = self._load(part)[top][rows]
+            done = places.stop
         return batch
 
-    def _runs(self, position: int, count: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """The range as (file, rows of it)."""
-        total = sum(self._rows)
-        epoch, start = divmod(position, total)
-        while count:
-            for file in self._order("files", len(self._files), epoch):
-                here = self._rows[file] - start
-                if here > 0 and count:
-                    rows = self._order("rows", self._rows[file], epoch, int(file))[start:][:count]
-                    yield int(file), rows
-                    count -= len(rows)
-                start = max(0, -here)
-            epoch += 1
-
-    def _order(self, what: str, count: int, *keys: int) -> NDArray[np.int64]:
-        if self._shuffled_by is None:
-            return np.arange(count)
-        seed, layer = self._shuffled_by
-        return seeds.generator(seed, layer, what, *keys).permutation(count)
-
-    def _load(self, index: int) -> list[Floats]:
-        if self._loaded is None or self._loaded[0] != index:
-            path = self._files[index]
-            with _opened(path) as file, np.errstate(over="ignore"):  # too large for float32 is infinite, as in HDF5
-                values = [_dataset(file, path, name)[...].astype(np.float32, copy=False) for name in self._names]
-            self._loaded = (index, values)
+    def _load(self, part: Part) -> list[Floats]:
+        if self._loaded is None or self._loaded[0] is not part:
+            self._loaded = None  # the memory of the old one is needed
+            file = self._files[part.file]
+            with file.told():
+                values = load(file.path, self._names, self._tables[part.file], part.blocks)
+            self._loaded = (part, values)
         return self._loaded[1]
+
+
+def _measured(files: Sequence[Listed], names: Sequence[str]) -> list[Table]:
+    """What every file holds, and rows of one shape in all of them; else a DataError with the faults of all."""
+    tables, faults = list[tuple[Listed, Table]](), list[Fault]()
+    for file in files:
+        try:
+            with file.told():
+                tables.append((file, measure(file.path, names)))
+                _check_row_shapes(names, tables[0], tables[-1])
+        except DataError as error:
+            faults += error.faults
+    if faults:
+        raise DataError(first_of(faults, files[0].place.file, "files cannot be used"))
+    return [table for _, table in tables]
+
+
+def _check_row_shapes(names: Sequence[str], first: tuple[Listed, Table], this: tuple[Listed, Table]) -> None:
+    for name, there, here in zip(names, first[1].row_shapes, this[1].row_shapes, strict=True):
+        if there != here:
+            files = f'{there} in "{first[0].path}", {here} in "{this[0].path}"'
+            help = "write one of them anew, or leave it out of the list"
+            raise DataError(Fault(f'rows of "{name}" must have one shape: {files}', help=help))

@@ -25,8 +25,52 @@ _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF"
 """Those that OpenCV decodes, and GIF.  Pillow knows more, some of which start other programs (EPS: Ghostscript)."""
 
 
+class Picture:
+    """A decoded image whose pixels still lie as Pillow keeps them: taking a window costs what the window is large.
+
+    Attributes:
+        shape: C×H×W.
+        dtype: uint8.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, image: Any) -> None:
+        """`image` is of mode L, RGB or RGBA, and loaded."""
+        self._image = image
+        self.shape = (len(image.getbands()), image.height, image.width)
+
+    def array(self) -> NDArray[np.uint8]:
+        """The pixels, C×H×W; channels in the order B, G, R, A."""
+        return np.ascontiguousarray(self._interleaved(self._image))
+
+    def window(self, row: int, column: int, height: int, width: int, turned: bool = False) -> NDArray[np.uint8]:
+        """Part of the pixels, C×height×width, mirrored where `turned`; channels lie side by side in memory."""
+        part = self._image.crop((column, row, column + width, row + height))
+        if turned:
+            from PIL.Image import Transpose
+
+            part = part.transpose(Transpose.FLIP_LEFT_RIGHT)
+        return self._interleaved(part)
+
+    def _interleaved(self, image: Any) -> NDArray[np.uint8]:
+        order = {1: "L", 3: "BGR", 4: "BGRA"}[self.shape[0]]
+        pixels = np.frombuffer(image.tobytes("raw", order), np.uint8)
+        return pixels.reshape(image.height, image.width, self.shape[0]).transpose(2, 0, 1)
+
+
+def pixels_of(image: NDArray[Any] | Picture) -> NDArray[Any]:
+    """An image as an array, C×H×W."""
+    return image.array() if isinstance(image, Picture) else image
+
+
 def decode_image(data: bytes, colour: Colour = "as stored") -> NDArray[np.uint8]:
-    """The pixels, C×H×W, of an encoded image: 1 channel for gray, 3 for colour, 4 with transparency.
+    """The pixels, C×H×W, of an encoded image; as :func:`open_image`."""
+    return pixels_of(open_image(data, colour))
+
+
+def open_image(data: bytes, colour: Colour = "as stored") -> Picture | NDArray[np.uint8]:
+    """An encoded image, decoded: 1 channel for gray, 3 for colour, 4 with transparency.
 
     Of 16-bit gray the upper 8 bits are taken where a colour is asked for, as OpenCV does.
 
@@ -45,17 +89,14 @@ def decode_image(data: bytes, colour: Colour = "as stored") -> NDArray[np.uint8]
             if colour == "gray" and opened.format == "PNG" and image.mode not in _GRAY_MODES:
                 return _luma_of_png(np.asarray(image.convert("RGB")))
             mode = {"gray": "L", "colour": "RGB", "as stored": _STORED_MODES[image.mode]}[colour]
-            pixels = np.asarray(image.convert(mode))
+            image.load()
+            return Picture(image if image.mode == mode and not image.info.get("transparency") else image.convert(mode))
     except UnidentifiedImageError as error:
         raise DataError("the encoded image is in no format that can be decoded") from error
     except DataError:
         raise
     except Exception as error:  # what decoders raise on damaged bytes is not limited to a few types
         raise DataError(f"the encoded image is damaged: {error or type(error).__name__}") from error
-    if pixels.ndim == 2:
-        return pixels[np.newaxis]
-    swapped = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-    return np.ascontiguousarray(swapped.transpose(2, 0, 1))
 
 
 def _of_8_bits(image: Any) -> Any:

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, Fault, Place
-from .image import Colour, decode_image
-from .telling import find, where_it_looked
+from .image import Colour, Picture, open_image
+from .telling import exists, find, where_it_looked
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LINE = re.compile(rf"(.*?\S)[ \t]+({_NUMBER}(?:,{_NUMBER})*)[ \t\r]*")
 _MOST_FAULTS = 10
 
 
-def read_lines(source: str, beside: Path | None) -> tuple[Path, list[str]]:
-    """The text file `source` means, and its lines.
+def read_lines(source: str, beside: Path | None, of: str = "images") -> tuple[Path, list[str]]:
+    """The text file `source` means, and its lines; `of` is what it lists, for messages.
 
     Raises:
         DataError: it cannot be read, or is no text.
@@ -29,11 +29,12 @@ def read_lines(source: str, beside: Path | None) -> tuple[Path, list[str]]:
     try:
         # Names of files need not be UTF-8; what is not comes back as the same bytes when the file is opened.
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        help = where_it_looked(source, beside) if not path.exists() else None
-        raise DataError(Fault(f'the list "{source}" cannot be read: {error.strerror}', help=help)) from error
+    except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
+        help = where_it_looked(source, beside) if not exists(path) else None
+        message = f'the list "{source}" cannot be read: {getattr(error, "strerror", error)}'
+        raise DataError(Fault(message, help=help)) from error
     if "\0" in text:
-        raise DataError(Fault(f'"{source}" is not a text file', help="source names a text file that lists images"))
+        raise DataError(Fault(f'"{source}" is not a text file', help=f"source names a text file that lists {of}"))
     return path, text.split("\n")
 
 
@@ -89,14 +90,14 @@ class ImageFiles:
         except ValueError as error:  # a name with a NUL
             raise DataError(self.fault(index, f"cannot be read: {error}")) from error
 
-    def decode(self, index: int, data: bytes, colour: Colour) -> NDArray[np.uint8]:
-        """The image in `data`, the content of this file: C×H×W.
+    def decode(self, index: int, data: bytes, colour: Colour) -> Picture | NDArray[np.uint8]:
+        """The image in `data`, the content of this file.
 
         Raises:
             DataError: it cannot be decoded; names the file and its line.
         """
         try:
-            return decode_image(data, colour)
+            return open_image(data, colour)
         except DataError as error:
             raise DataError(self.fault(index, f"cannot be used: {error.faults[0].message}")) from error
 
@@ -129,7 +130,7 @@ def read_labelled(source: str, root: str, beside: Path | None) -> Labelled:
         elif line.strip():
             faults.append(_bad_line(path, number, line.rstrip("\r")))
     if faults:
-        raise DataError(_first_of(faults, path))
+        raise DataError(first_of(faults, str(path)))
     if not names:
         raise DataError(f'the list "{source}" names no image')
     values = _labels(path, numbers, labels)
@@ -141,9 +142,10 @@ def _bad_line(path: Path, number: int, line: str) -> Fault:
     return Fault("expected an image and its label", Place(str(path), number, 1, line), help)
 
 
-def _first_of(faults: list[Fault], path: Path) -> list[Fault]:
+def first_of(faults: list[Fault], list_file: str | None, what: str = "lines are wrong") -> list[Fault]:
+    """The first of many faults that a text file has, and how many more there are."""
     left_out = len(faults) - _MOST_FAULTS
-    more = [Fault(f"{left_out} more lines are wrong", Place(str(path)))] if left_out > 0 else []
+    more = [Fault(f"{left_out} more {what}", Place(list_file))] if left_out > 0 else []
     return faults[:_MOST_FAULTS] + more
 
 

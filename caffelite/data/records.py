@@ -1,29 +1,24 @@
-"""A stream of decoded records: source, decoder and cache behind one `read`."""
+"""The decoded records of a database by number: source, decoder and cache behind one call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
 
 import numpy as np
 
 from ..errors import DataError
-from .cache import Cache
-from .datum import Array, Decoder, Records, together
-from .image import Colour
+from .cache import Cache, as_slice
+from .datum import Array, Decoder, Records
+from .image import Colour, Picture
+from .label_counts import LabelCounts, count_datum_labels
+from .order import Rows
 from .sources import Source, release
 
 
-def _joined(parts: list[Records]) -> Records:
-    if len(parts) == 1:
-        return parts[0]
-    labels = np.concatenate([part.labels for part in parts])
-    return Records(together([image for part in parts for image in part.images]), labels)
+class RecordTable:
+    """The records of a source, numbered in the order of their keys.
 
-
-class RecordStream:
-    """The records of a source, again and again in the order of their keys.
-
-    To be used by one thread at a time.
+    Several threads may read at once: reading is done by one of them at a time, decoding side by side.
     """
 
     def __init__(self, source: Source, colour: Colour = "as stored", budget: int | None = None) -> None:
@@ -31,55 +26,59 @@ class RecordStream:
         self._source: Source | None = source
         self._reader = source.reader()
         self._count = len(source)
-        self._decoder = Decoder(colour)
+        self._decoder = Decoder(colour, pictures=True)
         self._budget = budget
+        self._lock = threading.Lock()
         self._cache: Cache | None = None
+        self._labels = np.empty(self._count, np.float32)
         if not self._count:
             self.close()
             raise DataError(f'the database "{source.path}" has no records')
+
+    def __len__(self) -> int:
+        return self._count
 
     @property
     def met_raw(self) -> bool:
         """Whether a record was not an encoded image."""
         return self._decoder.met_raw
 
-    def first(self) -> Array:
-        """The first record's image."""
-        return self.read(0, 1).images[0]
+    def first(self) -> Array | Picture:
+        """The first record's image, C×H×W."""
+        return self.records(np.zeros(1, np.int64)).images[0]
 
-    def key(self, position: int) -> str:
-        """The key of the record at a position of the stream, for messages."""
-        return self._reader.key(position % self._count)
+    def key(self, row: int) -> str:
+        """The key of a record, for messages."""
+        with self._lock:
+            return self._reader.key(row)
 
-    def read(self, position: int, count: int) -> Records:
-        """The records at positions position … position + count − 1 of the endless stream.  Not to be written to.
+    def records(self, rows: Rows) -> Records:
+        """The records of these numbers.  Not to be written to.
 
         Raises:
             DataError: the database cannot be read, or a record is damaged.
         """
-        return _joined([self._read_run(start, length) for start, length in self._runs(position, count)])
-
-    def _runs(self, position: int, count: int) -> Iterator[tuple[int, int]]:
-        """The range as runs inside the data set."""
-        while count:
-            start = position % self._count
-            length = min(count, self._count - start)
-            yield start, length
-            position, count = position + length, count - length
-
-    def _read_run(self, start: int, count: int) -> Records:
-        records = self._cache.get(start, count) if self._cache is not None else None
-        if records is None:
-            values = self._reader.read(start, count)
-            records = self._decoder(values, lambda index: self._reader.key(start + index))
+        kept = self._cache.get(rows) if self._cache is not None else None
+        if kept is not None:
+            return Records(kept, self._labels[as_slice(rows)])
+        with self._lock:
+            values = self._reader.take(rows.tolist())
+        records = self._decoder(values, lambda index: self.key(int(rows[index])))
+        with self._lock:
             if self._cache is None:
                 self._cache = Cache(self._count, records.images[0], self._budget)
-            self._cache.put(start, records)
-        return records
+            self._labels[as_slice(rows)] = records.labels
+        return Records(self._cache.keep(rows, records.images), records.labels)
+
+    def label_counts(self) -> LabelCounts:
+        """How often each label occurs; reads every record once."""
+        with self._lock:
+            return count_datum_labels(self._reader, self._count)
 
     def close(self) -> None:
         """Close the cursor and give the source back.  May be called twice."""
-        if self._source is not None:
-            self._reader.close()
-            release(self._source)
-            self._source = None
+        with self._lock:
+            if self._source is not None:
+                self._reader.close()
+                release(self._source)
+                self._source = None

@@ -1,4 +1,4 @@
-"""`transform_param`: crop, subtract the mean, scale, mirror; of a whole batch at once.
+"""`transform_param`: augment, crop, subtract the mean, scale, mirror; of a whole batch at once.
 
 The arithmetic is that of the original's `src/caffe/data_transformer.cpp`: every value becomes (x − mean) · scale in
 float32, the mean file being read at the crop's place in the full image; mirroring happens in either phase and turns
@@ -7,24 +7,34 @@ the result, so a mirrored image has the mean of where its pixels came from subtr
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import lazy_loader
 import numpy as np
 from google.protobuf.message import DecodeError
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..errors import DataError, Fault, Places, nowhere
 from ..proto import TRAIN, BlobProto
 from ..runtime import seeds
-from .datum import Array
-from .image import Colour
+from .augment import Amounts, Augmentation
+from .cache import Array, Images, arrays, together
+from .image import Colour, Picture
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_loader.load("torch")
 
 Floats = NDArray[np.float32]
-
+_AT_ONCE = 1 << 18
+"""Values that are computed with at a time on the host: about what fits into a processor's own cache."""
 _WORDS = 4
 """Random 64-bit words a record has to itself: one step of Philox's counter.  Used: mirror, row, column of the crop."""
 
@@ -67,22 +77,65 @@ def read_mean(path: Path) -> Floats:
     return values.reshape(shape)[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What chance, and the phase, chose for a batch, an entry an image.
+
+    Attributes:
+        rows, columns: where its crop begins.
+        turned: whether it is mirrored.
+        amounts: of its augmentation; None: there is none.
+        bytes: the images are bytes, so augmented values stay from 0 to 255.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    turned: NDArray[np.bool_]
+    amounts: Amounts | None = None
+    bytes: bool = False
+
+    def of(self, here: slice) -> Choices:
+        """The choices for some of the images."""
+        amounts = None if self.amounts is None else self.amounts.of(here)
+        return Choices(self.rows[here], self.columns[here], self.turned[here], amounts, self.bytes)
+
+    def windows(self) -> list[tuple[int, int, bool]]:
+        """Row, column and whether it is mirrored, of each."""
+        return list(zip(self.rows.tolist(), self.columns.tolist(), self.turned.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Images ready for the device, bytes or floats: N×C×H×W, or (of different sizes, to be warped) C×H×W each."""
+
+    images: Tensor | list[Tensor]
+    choices: Choices
+
+    def pinned(self) -> Cut:
+        """The same in memory that a GPU copies from by itself."""
+        if isinstance(self.images, list):
+            return Cut([image.pin_memory() for image in self.images], self.choices)
+        return Cut(self.images.contiguous().pin_memory(), self.choices)
+
+
 class Transform:
-    """A layer's transformation.  What is random in it depends on (seed, layer, position of the record) alone."""
+    """A layer's transformation.  What is random in it depends on (seed, layer, position of the record) alone.
+
+    It is done in two steps, so that bytes, not floats, travel to a device: :meth:`cut` chooses and crops on the host,
+    :meth:`finish` computes wherever the images are.
+    """
 
     def __init__(self, param: Any, phase: int, mean: Floats | None = None, places: Places = nowhere) -> None:
         self.crop = int(param.crop_size)
-        self.scale = np.float32(param.scale)
+        self.scale = float(np.float32(param.scale))
         self.mirror = bool(param.mirror)
         self.random_crop = bool(self.crop) and phase == TRAIN
+        self.augmentation = Augmentation(param.augmentation)
+        self.augments = self.augmentation.active and phase == TRAIN
         self._mean_file = mean
-        self._mean_values = np.array(param.mean_value, np.float32).reshape(-1, 1, 1)
+        self._mean_values = np.array(param.mean_value, np.float32)
         self._places = places
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is arithmetic alone: nothing cropped, nothing mirrored."""
-        return not self.crop and not self.mirror
+        self._prepared: dict[tuple[torch.device, bool, int], tuple[Tensor, Tensor]] = {}
 
     def shape(self, image: tuple[int, ...]) -> tuple[int, int, int]:
         """The transformed shape of a C×H×W image.
@@ -103,6 +156,9 @@ class Transform:
             faults.append(
                 self._fault("mean_value", f"expected {rule} ({channels}), got {len(self._mean_values)} mean_value")
             )
+        if self.augments and self.augmentation.colourful and channels != 3:
+            field, rule = "augmentation", f"saturation and hue need 3 channels (B, G, R), the image has {channels}"
+            faults.append(self._fault(field, rule))
         if faults:
             raise DataError(faults)
         return (channels, self.crop or height, self.crop or width)
@@ -110,67 +166,156 @@ class Transform:
     def _fault(self, field: str, message: str) -> Fault:
         return Fault(message, self._places(f"transform_param.{field}"))
 
-    def __call__(self, images: Array | Sequence[Array], seed: int, layer: str, position: int) -> Floats:
-        """Transform the images at positions position … of the stream.
+    def __call__(self, images: Images, seed: int, layer: str, position: int) -> Floats:
+        """Both steps, on the host: float32, N×C×crop×crop, or N×C×H×W without a crop; a new array."""
+        return self.finish(self.cut(images, seed, layer, position)).numpy()  # type: ignore[no-any-return]
+
+    # -- on the host ----------------------------------------------------------------------------------------------
+
+    def cut(self, images: Images, seed: int, layer: str, position: int) -> Cut:
+        """Choose for the images at positions position … of the stream; crop and mirror them unless they are warped.
 
         Args:
-            images: uint8 or float32, N×C×H×W; or, with crop_size and no mean file, a list of C×H×W of different
-                heights and widths.
+            images: uint8 or float32, N×C×H×W; or C×H×W each, which with crop_size and no mean file may differ in
+                height and width.
             seed, layer, position: name the random draws.
-
-        Returns:
-            float32, N×C×crop×crop, or N×C×H×W without a crop; a new array.
         """
-        mean = self._mean_values if self._mean_file is None else self._mean_file
-        if self.plain:
-            return self._scaled(images, mean)
-        draws = self._draws(len(images), seed, layer, position)
-        if self.crop:
-            images, mean = self._crop(images, draws)
-        result = self._scaled(images, mean)
-        if self.mirror:
-            turned = np.flatnonzero(draws[:, 0] & 1)
-            result[turned] = result[turned][..., ::-1]
+        choices = self._choose(images, seed, layer, position)
+        if choices.amounts is not None and choices.amounts.warp is not None:
+            whole = together(arrays(images))
+            return Cut(as_tensor(whole) if isinstance(whole, np.ndarray) else [*map(as_tensor, arrays(whole))], choices)
+        return Cut(self._cropped(images, choices), choices)
+
+    def _choose(self, images: Images, seed: int, layer: str, position: int) -> Choices:
+        count = len(images)
+        draws = np.zeros((count, _WORDS), np.uint64)
+        if self.mirror or self.random_crop:
+            generator = np.random.Philox(key=seeds.derive(seed, layer, "transform"), counter=position)
+            draws = generator.random_raw(count * _WORDS).reshape(count, _WORDS)
+        sizes = np.array([image.shape[1:] for image in images], np.int64)
+        spare = (sizes - self.crop).astype(np.uint64) if self.crop else np.zeros((count, 2), np.uint64)
+        corners = draws[:, 1:3] % (spare + np.uint64(1)) if self.random_crop else spare // np.uint64(2)
+        rows, columns = corners.astype(np.int64).T
+        turned = (draws[:, 0] & np.uint64(self.mirror)).astype(bool)
+        amounts = None
+        if self.augments:
+            size = (self.crop, self.crop) if self.crop else tuple(sizes[0].tolist())
+            amounts = self.augmentation.draw(arrays(images), size, seed, layer, position)
+        return Choices(rows, columns, turned, amounts, images[0].dtype == np.uint8)
+
+    def _cropped(self, images: Images, choices: Choices) -> Tensor:
+        """The windows of the images, mirrored; moved, where they are shifted.  Not to be written to."""
+        height, width = (self.crop, self.crop) if self.crop else images[0].shape[1:]
+        windows = choices.windows()
+        if choices.amounts is not None and choices.amounts.moved is not None:
+            by = self.augmentation.shift
+            images = self.augmentation.padded(together(arrays(images)))
+            windows = [
+                (row + by - down, column + by - right, turned)
+                for (row, column, turned), (down, right) in zip(windows, choices.amounts.moved.tolist(), strict=True)
+            ]
+        if isinstance(images, np.ndarray) and images.shape[2:] == (height, width) and not self.mirror:
+            return as_tensor(images)
+        result = _room(images[0], (len(images), images[0].shape[0], height, width))
+        for target, image, (row, column, turned) in zip(result, images, windows, strict=True):
+            if isinstance(image, Picture):
+                target[...] = image.window(row, column, height, width, turned)
+                continue
+            target[...] = image[:, row : row + height, column : column + width]
+            if turned:
+                torch.from_numpy(target).copy_(torch.from_numpy(target).flip(2))
+        return torch.from_numpy(result)
+
+    # -- wherever the images are ----------------------------------------------------------------------------------
+
+    def finish(self, cut: Cut, device: torch.device | None = None) -> Tensor:
+        """The values the net sees: float32, N×C×crop×crop, or N×C×H×W without a crop; a new tensor on the device."""
+        if isinstance(cut.images, list):
+            singles = [Cut(image.unsqueeze(0), cut.choices.of(slice(i, i + 1))) for i, image in enumerate(cut.images)]
+            return torch.cat([self.finish(single, device) for single in singles])
+        images, choices = cut.images, cut.choices
+        on_host = device is None or device.type == "cpu"
+        if not on_host:
+            images = images.to(device, non_blocking=True)
+        result = self._made_room(images)
+        # On the host a few images at a time, which stay in the processor's cache.
+        some = max(1, _AT_ONCE // max(1, result[0].numel())) if on_host else len(images)
+        for start in range(0, len(images), some):
+            here = slice(start, start + some)
+            self._finish(images[here], choices.of(here), result[here])
         return result
 
-    def _draws(self, count: int, seed: int, layer: str, position: int) -> NDArray[np.uint64]:
-        """Random words, a row a record."""
-        if not (self.mirror or self.random_crop):
-            return np.zeros((count, _WORDS), np.uint64)
-        generator = np.random.Philox(key=seeds.derive(seed, layer, "transform"), counter=position)
-        return generator.random_raw(count * _WORDS).reshape(count, _WORDS)
+    def _made_room(self, images: Tensor) -> Tensor:
+        size = (self.crop, self.crop) if self.crop else images.shape[2:]
+        lies_so = torch.channels_last if _interleaved(images) else torch.contiguous_format
+        shape = (*images.shape[:2], *size)
+        return torch.empty(shape, dtype=torch.float32, device=images.device, memory_format=lies_so)
 
-    def _crop(self, images: Array | Sequence[Array], draws: NDArray[np.uint64]) -> tuple[Array, Floats]:
-        """The crops, and the mean at each (broadcastable)."""
-        if not isinstance(images, np.ndarray):
-            parts = [self._crop(image[np.newaxis], draws[[index]])[0] for index, image in enumerate(images)]
-            return np.concatenate(parts), self._mean_values
-        rows, columns = self._corners(images.shape[2], images.shape[3], draws)
-        crops = _windows(images, self.crop)[np.arange(len(images)), :, rows, columns]
-        if self._mean_file is None:
-            return crops, self._mean_values
-        return crops, _windows(self._mean_file[np.newaxis], self.crop)[0][:, rows, columns].swapaxes(0, 1)
-
-    def _corners(self, height: int, width: int, draws: NDArray[np.uint64]) -> tuple[Array, Array]:
-        """The first row and column of every crop."""
-        spare = np.array([height - self.crop, width - self.crop], np.uint64)
-        corners = draws[:, 1:3] % (spare + np.uint64(1)) if self.random_crop else np.tile(spare // 2, (len(draws), 1))
-        rows, columns = corners.astype(np.int64).T
-        return rows, columns
-
-    def _scaled(self, images: Array | Sequence[Array], mean: Floats) -> Floats:
-        """(x − mean) · scale; a step that changes nothing is left out."""
-        if not mean.size:
-            return np.multiply(images, self.scale, dtype=np.float32)
-        result = np.subtract(images, mean, dtype=np.float32)
+    def _finish(self, images: Tensor, choices: Choices, result: Tensor) -> None:
+        """Put the values of some images into `result`."""
+        amounts = choices.amounts
+        if amounts is not None and amounts.warp is not None:
+            windows = (choices.rows, choices.columns, choices.turned)
+            images = self.augmentation.warped(images.float(), amounts, windows, tuple(result.shape[2:]))
+        if amounts is not None and amounts.gain is not None:
+            images = self.augmentation.toned(images.float(), amounts, 255.0 if choices.bytes else None)
+        result.copy_(images)
+        self._take_mean_off(result, choices)
         if self.scale != 1:
             result *= self.scale
-        return result
+        if amounts is not None and amounts.holes is not None:
+            self.augmentation.holed(result, amounts)
+
+    def _take_mean_off(self, images: Tensor, choices: Choices) -> None:
+        """In place."""
+        if self._mean_file is None and not len(self._mean_values):
+            return
+        height, width = images.shape[2:]
+        mean, mirrored = self._means(images)
+        if self._mean_file is None:
+            images -= mean
+            return
+        windows = choices.windows()
+        same = len(set(windows)) == 1
+        for image, (row, column, turned) in zip([images] if same else images, windows, strict=not same):
+            first = mean.shape[2] - column - width if turned else column
+            image -= (mirrored if turned else mean)[:, row : row + height, first : first + width]
+
+    def _means(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean as it lies best beside these images, and the same mirrored; mean values as one row of an image."""
+        key = (images.device, _interleaved(images), images.shape[3] if self._mean_file is None else 0)
+        if key not in self._prepared:
+            mean = self._mean_file
+            if mean is None:
+                values = self._mean_values.reshape(-1, 1, 1)
+                mean = np.broadcast_to(values, (images.shape[1], 1, images.shape[3]))
+            if key[1]:
+                mean = np.ascontiguousarray(mean.transpose(1, 2, 0)).transpose(2, 0, 1)
+            tensor = torch.from_numpy(mean.copy("K")).to(images.device)
+            self._prepared[key] = (tensor, tensor.flip(2))
+        return self._prepared[key]
 
 
-def _windows(images: Array, size: int) -> Array:
-    """Every size×size window of N×C×H×W images: N×C×rows×columns×size×size, a view."""
-    return sliding_window_view(images, (size, size), axis=(2, 3))
+def _interleaved(images: Tensor) -> bool:
+    """Whether the channels of a pixel lie side by side."""
+    return not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
+
+
+def _room(first: Array | Picture, shape: tuple[int, ...]) -> Array:
+    """An array of N×C×H×W that lies in memory as windows of images like `first` do."""
+    if isinstance(first, Picture):
+        count, channels, height, width = shape
+        return np.empty((count, height, width, channels), first.dtype).transpose(0, 3, 1, 2)
+    return np.empty(shape, first.dtype)
+
+
+def as_tensor(array: Array) -> Tensor:
+    """The tensor in this memory, which nobody is going to write to."""
+    if array.flags.writeable:
+        return torch.from_numpy(array)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(array)
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import augment
 from ..data.feed import Feed
-from ..data.telling import find, folder_of, told_by
-from ..data.transform import read_mean
-from .base import exactly, torch
+from ..data.telling import find, folder_of, log, told_by
+from ..data.transform import Cut, as_tensor, contradictions, read_mean
+from ..runtime.threads import compute_alone, processors
+from .base import torch
 from .source import SourceLayer
 
 if TYPE_CHECKING:
@@ -20,27 +23,48 @@ if TYPE_CHECKING:
     from .run import Run
 
 Floats = NDArray[np.float32]
-Batch = tuple[Floats, Floats]
-"""Images and labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a layer loaded: images that are still to be finished, by `finish`, or arrays that are tops as they are."""
+
+    arrays: tuple[Floats, ...]
+    images: Cut | None = None
+    finish: Callable[[Cut, torch.device], Tensor] | None = None
+
+    def tops(self, device: torch.device) -> Callable[[], list[Tensor]]:
+        """Do what can be done without waiting for the device; the rest is the result's affair, which is the tops."""
+        arrays = [as_tensor(array) for array in self.arrays]
+        if device.type == "cpu":
+            tops = [*self._finished(self.images, device), *arrays]
+            return lambda: tops
+        arrays, images = [array.pin_memory() for array in arrays], self.images and self.images.pinned()
+        return lambda: [*self._finished(images, device), *(array.to(device, non_blocking=True) for array in arrays)]
+
+    def _finished(self, images: Cut | None, device: torch.device) -> list[Tensor]:
+        if images is None or self.finish is None:
+            return []
+        return [self.finish(images, device)]
 
 
 class FedLayer(SourceLayer):
     """A layer that reads images and labels: a type says what a batch is (`load`), this class when it is loaded.
 
-    `data_param { prefetch }` batches are loaded ahead, in the background where that pays (0: never), as in the
-    original's `src/caffe/layers/base_data_layer.cpp`.
+    `data_param { prefetch }` batches are loaded ahead by `data_param { workers }` threads where that pays, as in the
+    original's `src/caffe/layers/base_data_layer.cpp`.  On the CPU these threads also finish them; on a GPU images
+    travel as bytes from pinned memory, without anybody waiting, and are finished there.
 
     Attributes:
         source: the field of the LayerParameter that names what is read, for messages.
     """
 
-    tops = exactly(2)
     source: ClassVar[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._feed: Feed[Batch] | None = None
-        self._seed: int | None = None
+        self._feed: Feed[Callable[[], list[Tensor]]] | None = None
+        self._fed_for: tuple[int, torch.device] | None = None
 
     @property
     def batch_size(self) -> int:
@@ -48,9 +72,22 @@ class FedLayer(SourceLayer):
         raise NotImplementedError
 
     def load(self, seed: int, position: int) -> Batch:
-        """The batch of the records from `position` on: new arrays.  May run in a thread of the feed, but never in two
-        at once."""
+        """The batch of the records from `position` on, in new arrays.  Several threads may call it at once."""
         raise NotImplementedError
+
+    # -- settings -------------------------------------------------------------------------------------------------
+
+    def check_transform(self) -> None:
+        """Note what is wrong with transform_param whatever the data."""
+        for message, field in contradictions(self.param.transform_param):
+            self.expect(False, message, field, "keep one of the two")
+        for rule, name in augment.faults(self.param.transform_param.augmentation):
+            self.require(False, f"transform_param.augmentation.{name}", rule)
+
+    def warn_of(self, field: str, help: str) -> None:
+        """Tell that a field of the LayerParameter, which is set, has no effect in a layer of this type."""
+        text = f"{field} has no effect in {'an' if self.type[0] in 'AEIOUH' else 'a'} {self.type} layer"
+        log.warning("%s", self.fault(text, field, help, "warning"))
 
     def read_mean_file(self) -> Floats | None:
         """The mean image that transform_param names, if it names one."""
@@ -60,22 +97,36 @@ class FedLayer(SourceLayer):
         with told_by(self, field):
             return read_mean(find(self.param.transform_param.mean_file, folder_of(self, field)))
 
-    def _feeding(self, seed: int) -> Feed[Batch]:
-        """The feed for this seed."""
-        if self._feed is not None and self._seed != seed:
+    @property
+    def cache_budget(self) -> int | None:
+        """The most bytes of decoded records to keep in memory; None: what there is room for."""
+        settings = self.param.data_param
+        return int(settings.cache_mib) << 20 if settings.HasField("cache_mib") else None
+
+    # -- batches --------------------------------------------------------------------------------------------------
+
+    def _feeding(self, run: Run) -> Feed[Callable[[], list[Tensor]]]:
+        """The feed for this seed and device."""
+        wanted = (run.seed, run.device)
+        if self._feed is not None and self._fed_for != wanted:
             self._feed.close()
             self._feed = None
         if self._feed is None:
-            self._seed = seed
-            ahead = self.param.data_param.prefetch
-            self._feed = Feed(lambda position: self.load(seed, position), self.batch_size, ahead)
+            self._fed_for = wanted
+            settings, seed, device = self.param.data_param, run.seed, run.device
+            workers = int(settings.workers) if settings.HasField("workers") else processors()
+            ahead = int(settings.prefetch)
+            if settings.HasField("workers") and ahead:
+                ahead = max(ahead, workers)
+            load = lambda position: self.load(seed, position).tops(device)  # noqa: E731
+            self._feed = Feed(load, self.batch_size, ahead, workers, compute_alone)
         return self._feed
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         with told_by(self, self.source):
-            batch = self._feeding(run.seed).take(self.consumed)
+            tops = self._feeding(run).take(self.consumed)()
         self.consumed += self.batch_size
-        return tuple(torch.from_numpy(part).to(run.device) for part in batch)
+        return tuple(tops[: len(self.param.top)])
 
     def close(self) -> None:
         if self._feed is not None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.hdf5 import Hdf5Rows, shapes_in
-from ..data.telling import find, folder_of, told_by, where_it_looked
-from ..errors import DataError, Fault
+from ..data.hdf5 import Hdf5Rows, Listed, read_list, row_shapes
+from ..data.telling import folder_of, log, told_by
 from ..layerkit import Run, Shape, SourceLayer, at_least, layer
 from ..layerkit.base import torch
 
@@ -23,9 +21,12 @@ class HDF5Data(SourceLayer):
     """Reads the HDF5 files listed in the text file `source`, row after row, and begins anew after the last.
 
     Every top is a data set of its name: its rows become N×…, float32, N being batch_size.  A batch may span files.
-    `shuffle` takes the files, and the rows inside each, in a new order every epoch.
+    Files are read by blocks of about 32 MiB, and need not fit into memory.  `shuffle` takes the files in a new order
+    every epoch, and the rows inside each: all of them up to 256 MiB (as float32), else blocks in a new order and the
+    rows of neighbours in that order, 256 MiB at a time; rows of different files do not mix.
 
-    Source: `src/caffe/layers/hdf5_data_layer.cpp`.  As there, a transform_param is refused.
+    Source: `src/caffe/layers/hdf5_data_layer.cpp`.  Unlike there, a transform_param is warned of, not refused: it has
+    no effect.
 
     Raises:
         LayerError: settings that are wrong whatever the data.
@@ -34,42 +35,27 @@ class HDF5Data(SourceLayer):
 
     tops = at_least(1)
 
-    _files: list[Path] | None = None
+    _files: list[Listed] | None = None
     _rows: Hdf5Rows | None = None
     _seed: int | None = None
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.require(self.param.hdf5_data_param.batch_size > 0, "hdf5_data_param.batch_size", "must be positive")
         self.require(bool(self.param.hdf5_data_param.source), _SOURCE, "must name a text file that lists HDF5 files")
-        self.expect(
-            not self.param.HasField("transform_param"),
-            "HDF5Data does not transform data",
-            "transform_param",
-            "leave transform_param out, and write the files with the values the net is to see",
-        )
+        if self.param.HasField("transform_param"):
+            text = "transform_param has no effect in an HDF5Data layer"
+            help = "leave it out, and write the files with the values the net is to see"
+            log.warning("%s", self.fault(text, "transform_param", help, "warning"))
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         with told_by(self, _SOURCE):
-            rows = shapes_in(self._listed()[0], list(self.param.top))
-        return [(int(self.param.hdf5_data_param.batch_size), *shape[1:]) for shape in rows]
+            rows = row_shapes(self._listed()[0], list(self.param.top))
+        return [(int(self.param.hdf5_data_param.batch_size), *shape) for shape in rows]
 
-    def _listed(self) -> list[Path]:
-        """The files that `source` lists, as absolute paths."""
+    def _listed(self) -> list[Listed]:
+        """The files that `source` lists."""
         if self._files is None:
-            source, beside = str(self.param.hdf5_data_param.source), folder_of(self, _SOURCE)
-            path = find(source, beside)
-            try:
-                content = path.read_bytes()
-            except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
-                message = f'the list "{source}" cannot be read: {getattr(error, "strerror", error)}'
-                raise DataError(Fault(message, help=where_it_looked(source, beside))) from error
-            names = _words(content)
-            if names is None:
-                help = "source names a text file with the path of one HDF5 file a line, not an HDF5 file itself"
-                raise DataError(Fault(f'"{source}" is not a text file', help=help))
-            if not names:
-                raise DataError(f'the list "{source}" names no file')
-            self._files = [find(name, beside, path.parent).resolve() for name in names]
+            self._files = read_list(str(self.param.hdf5_data_param.source), folder_of(self, _SOURCE))
         return self._files
 
     def _reading(self, seed: int) -> Hdf5Rows:
@@ -88,11 +74,3 @@ class HDF5Data(SourceLayer):
 
     def close(self) -> None:
         self._rows = None
-
-
-def _words(content: bytes) -> list[str] | None:
-    """The words of a text; None where the content is none."""
-    try:
-        return content.decode("utf-8-sig").split() if b"\0" not in content else None
-    except UnicodeDecodeError:
-        return None

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from ..data.datum import Records
+from ..data.image import Colour
 from ..data.image_files import read_labelled
-from ..data.image_stream import ImageStream
+from ..data.image_table import ImageTable
+from ..data.label_counts import LabelCounts, count_labels
 from ..data.order import Order, Rows
-from ..data.telling import folder_of, log, told_by
-from ..data.transform import Transform, contradictions
+from ..data.telling import folder_of, told_by
+from ..data.transform import Transform
 from ..errors import DataError
-from ..layerkit import Shape, layer
+from ..layerkit import Shape, exactly, layer
 from ..layerkit.fed import Batch, FedLayer
 from ..runtime import seeds
 
@@ -39,11 +41,12 @@ class ImageData(FedLayer):
         DataError: the list or an image is missing or damaged (its line is named), or does not fit the settings.
     """
 
+    tops = exactly(2)
     source = "image_data_param.source"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._stream: ImageStream | None = None
+        self._table: ImageTable | None = None
         self._transform: Transform | None = None
         self._order: tuple[int, Order, int] | None = None
 
@@ -62,12 +65,10 @@ class ImageData(FedLayer):
             f"new_height: {settings.new_height} and new_width: {settings.new_width} must both be given, or neither",
             _SIZES,
         )
-        for message, field in contradictions(self.param.transform_param):
-            self.expect(False, message, field, "keep one of the two")
+        self.check_transform()
         for name in ("force_color", "force_gray"):
             if getattr(self.param.transform_param, name):
-                text, help = f"{name} has no effect in an ImageData layer", "image_data_param { is_color } says it"
-                log.warning("%s", self.fault(text, f"transform_param.{name}", help, "warning"))
+                self.warn_of(f"transform_param.{name}", "image_data_param { is_color } says it")
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         with told_by(self, self.source):
@@ -78,14 +79,15 @@ class ImageData(FedLayer):
 
     # -- opening ------------------------------------------------------------------------------------------------
 
-    def _open(self) -> ImageStream:
-        if self._stream is None:
+    def _open(self) -> ImageTable:
+        if self._table is None:
             settings = self.param.image_data_param
             listed = read_labelled(str(settings.source), str(settings.root_folder), folder_of(self, self.source))
             size = (int(settings.new_height), int(settings.new_width)) if settings.new_height else None
-            self._stream = ImageStream(listed, "colour" if settings.is_color else "gray", size)
-            self._check_skip(len(self._stream))
-        return self._stream
+            colour: Colour = "colour" if settings.is_color else "gray"
+            self._table = ImageTable(listed, colour, size, self.cache_budget)
+            self._check_skip(len(self._table))
+        return self._table
 
     def _check_skip(self, lines: int) -> None:
         rule = f"must not exceed the number of images ({lines})"
@@ -112,13 +114,15 @@ class ImageData(FedLayer):
 
     def load(self, seed: int, position: int) -> Batch:
         rows = self._rows(seed, position)
-        records = self._open().read(rows.tolist())
+        records = self._open().records(rows)
         self._check_sizes(records, rows)
-        return self._transformer()(records.images, seed, self.name, position), records.labels
+        transform = self._transformer()
+        cut = transform.cut(records.images, seed, self.name, position)
+        return Batch((records.labels,), cut, transform.finish)
 
     def _check_sizes(self, records: Records, rows: Rows) -> None:
         """Raise DataError unless all images of this batch come out of the transformation in one shape."""
-        stream, transform = self._open(), self._transformer()
+        table, transform = self._open(), self._transformer()
         if isinstance(records.images, np.ndarray):
             transform.shape(records.images.shape[1:])
             return
@@ -128,11 +132,17 @@ class ImageData(FedLayer):
             try:
                 fits = transform.shape(image.shape) == wanted
             except DataError as error:
-                raise DataError(stream.fault(row, f"does not fit: {error.faults[0].message}")) from error
+                raise DataError(table.fault(row, f"does not fit: {error.faults[0].message}")) from error
             if not fits:
                 here, there = "×".join(map(str, image.shape)), "×".join(map(str, first))
-                raise DataError(stream.fault(row, f"is {here}, but the first of its batch is {there}", _EQUAL))
+                raise DataError(table.fault(row, f"is {here}, but the first of its batch is {there}", _EQUAL))
+
+    def label_counts(self, top: int) -> LabelCounts:
+        if top != 1:
+            raise self.cannot_count(top, "it holds images")
+        with told_by(self, self.source):
+            return count_labels(self._open().labels)
 
     def close(self) -> None:
         super().close()
-        self._stream = None
+        self._table = None

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.image import pixels_of
 from ..data.resize import resize
-from ..data.telling import folder_of, log, told_by
-from ..data.transform import contradictions
+from ..data.telling import folder_of, told_by
 from ..data.windows import WindowFile, Windows, cut_of, lies_inside, read_windows
 from ..errors import DataError
-from ..layerkit import Shape, layer
+from ..layerkit import Shape, exactly, layer
 from ..layerkit.fed import Batch, FedLayer, Floats
 from ..runtime import seeds
 
@@ -25,8 +25,9 @@ _WITHOUT_EFFECT = {
     "scale": "window_data_param { scale } is the one that counts",
     "force_color": "windows are always read in colour",
     "force_gray": "windows are always read in colour",
+    "augmentation": "windows are drawn by chance already; mirror turns them",
 }
-"""Fields of transform_param that the original's WindowData does not read."""
+"""Fields of transform_param that WindowData does not read, in the original either where it has them."""
 
 
 @layer("WindowData")
@@ -46,6 +47,7 @@ class WindowData(FedLayer):
         DataError: the window file, an image or the mean file is missing, damaged, or does not fit.
     """
 
+    tops = exactly(2)
     source = "window_data_param.source"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -78,12 +80,10 @@ class WindowData(FedLayer):
         means = len(self.param.transform_param.mean_value)
         rule = f"needs one mean_value, or one for each of {_CHANNELS} channels, got {means}"
         self.expect(means in (0, 1, _CHANNELS), rule, "transform_param.mean_value")
-        for message, field in contradictions(self.param.transform_param):
-            self.expect(False, message, field, "keep one of the two")
+        self.check_transform()
         for field, help in _WITHOUT_EFFECT.items():
             if self.param.transform_param.HasField(field):
-                text = f"transform_param.{field} has no effect in a WindowData layer"
-                log.warning("%s", self.fault(text, f"transform_param.{field}", help, "warning"))
+                self.warn_of(f"transform_param.{field}", help)
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         with told_by(self, self.source):
@@ -135,7 +135,7 @@ class WindowData(FedLayer):
             row = which % len(kind)
             labels[item] = kind.labels[row]
             self._fill(images[item], kind, row, bool(self.param.transform_param.mirror and mirror & 1))
-        return images, labels
+        return Batch((images, labels))
 
     def _fill(self, square: Floats, windows: Windows, row: int, mirrored: bool) -> None:
         """Put a window into its square of zeros."""
@@ -159,7 +159,7 @@ class WindowData(FedLayer):
             data = files.bytes_of(index)
             if self.param.window_data_param.cache_images:
                 self._contents[index] = data
-        return files.decode(index, data, "colour")
+        return pixels_of(files.decode(index, data, "colour"))
 
     def close(self) -> None:
         super().close()

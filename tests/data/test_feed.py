@@ -12,39 +12,46 @@ SLOW = 0.002
 
 
 class Loads:
-    """A slow loader that remembers what it did."""
+    """A slow loader that remembers what it did, and how many did it at once."""
 
     def __init__(self) -> None:
         self.positions: list[int] = []
         self.threads: set[str] = set()
-        self.busy = threading.Lock()
+        self.busy = self.most = 0
 
     def __call__(self, position: int) -> str:
-        assert self.busy.acquire(blocking=False), "two loads at once"
+        self.busy += 1
+        self.most = max(self.most, self.busy)
         self.positions.append(position)
         self.threads.add(threading.current_thread().name)
         time.sleep(SLOW)
-        self.busy.release()
+        self.busy -= 1
         return f"batch {position}"
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2, 4])
 @pytest.mark.parametrize("ahead", [0, 1, 4])
-def test_batches_come_in_order_whatever_is_loaded_ahead(ahead: int) -> None:
+def test_batches_come_in_order_whatever_is_loaded_ahead(ahead: int, workers: int) -> None:
     loads = Loads()
-    feed = Feed(loads, 10, ahead)
+    feed = Feed(loads, 10, ahead, workers)
     assert [feed.take(position) for position in range(0, 100, 10)] == [f"batch {p}" for p in range(0, 100, 10)]
     feed.close()
-    assert loads.positions == list(range(0, loads.positions[-1] + 1, 10)), "each once, in order"
-    assert loads.positions[-1] <= 90 + 10 * ahead
+    assert sorted(loads.positions) == list(range(0, max(loads.positions) + 1, 10)), "each once"
+    assert max(loads.positions) <= 90 + 10 * ahead
+    assert loads.most <= max(1, min(workers, ahead))
+    if not workers:
+        assert loads.threads == {threading.current_thread().name}
 
 
-def test_slow_loads_move_to_one_thread_and_quick_ones_stay() -> None:
-    slow, threads = Loads(), set()
-    feed = Feed(slow, 1, 3)
-    for position in range(8):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_slow_loads_move_to_the_workers_and_quick_ones_stay(workers: int) -> None:
+    slow, threads, begun = Loads(), set(), []
+    feed = Feed(slow, 1, 3, workers, lambda: begun.append(threading.current_thread().name))
+    for position in range(20):
         feed.take(position)
     feed.close()
-    assert len(slow.threads - {threading.current_thread().name}) == 1
+    assert len(slow.threads - {threading.current_thread().name}) == workers == slow.most
+    assert set(begun) == slow.threads - {threading.current_thread().name}
 
     quick = Feed(lambda position: threads.add(threading.current_thread().name), 1, 3)
     for position in range(100):
@@ -54,7 +61,7 @@ def test_slow_loads_move_to_one_thread_and_quick_ones_stay() -> None:
 
 
 def test_the_position_may_jump() -> None:
-    feed = Feed(Loads(), 10, 4)
+    feed = Feed(Loads(), 10, 4, 3)
     wanted = [0, 10, 20, 500, 510, 20, 30, 30, 0]
     assert [feed.take(position) for position in wanted] == [f"batch {position}" for position in wanted]
     feed.close()
@@ -69,7 +76,7 @@ def test_an_error_comes_out_where_its_batch_is_taken_and_the_feed_goes_on() -> N
             raise DataError(f"record {position} is damaged")
         return position
 
-    feed = Feed(load, 1, 4)
+    feed = Feed(load, 1, 4, 2)
     assert [feed.take(position) for position in range(3)] == [0, 1, 2]
     for _ in range(2):
         with pytest.raises(DataError, match="record 3 is damaged"):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from caffelite.data.image import pixels_of
 from caffelite.data.image_files import Labelled, read_labelled
-from caffelite.data.image_stream import ImageStream
+from caffelite.data.image_table import ImageTable
 from caffelite.errors import DataError
 
 
@@ -101,37 +102,37 @@ def test_a_name_that_is_not_utf_8_is_opened(tmp_path: Path) -> None:
     name = b"caf\xe9.png"
     save(tmp_path / "a.png", 5)
     (tmp_path / "a.png").rename(Path(str(tmp_path)) / name.decode("utf-8", "surrogateescape"))
-    stream = ImageStream(listed(tmp_path, name + b" 1\n", str(tmp_path) + "/"), "colour")
-    assert int(stream.image(0).max()) == 5
+    table = ImageTable(listed(tmp_path, name + b" 1\n", str(tmp_path) + "/"), "colour")
+    assert int(pixels_of(table.image(0)).max()) == 5
 
 
 def test_an_unreadable_image_is_named_with_its_line(tmp_path: Path) -> None:
     save(tmp_path / "good.png", 1)
     whole = (tmp_path / "good.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    stream = ImageStream(listed(tmp_path, "good.png 0\n\ncut.png 1\ngone.png 2\n", str(tmp_path) + "/"), "colour")
+    table = ImageTable(listed(tmp_path, "good.png 0\n\ncut.png 1\ngone.png 2\n", str(tmp_path) + "/"), "colour")
     with pytest.raises(DataError, match=r'list.txt:3: image ".*/cut.png" cannot be used: the encoded image'):
-        stream.read([0, 1])
+        table.records(np.array([0, 1]))
     with pytest.raises(DataError, match=r'list.txt:4: image ".*/gone.png" cannot be read: No such file'):
-        stream.read([2])
+        table.records(np.array([2]))
 
 
 @pytest.mark.parametrize("budget", [None, 0])
 def test_images_that_fit_are_decoded_once(tmp_path: Path, budget: int | None) -> None:
     for level in range(4):
         save(tmp_path / f"{level}.png", level)
-    stream = ImageStream(
+    table = ImageTable(
         listed(tmp_path, "".join(f"{level}.png {level}\n" for level in range(4)), f"{tmp_path}/"), "gray", None, budget
     )
-    first = stream.read([2, 0, 2])
+    first = table.records(np.array([2, 0, 2]))
     assert np.asarray(first.images)[:, 0, 0, 0].tolist() == [2, 0, 2]
     assert first.labels.tolist() == [2, 0, 2]
     for level in range(4):
         (tmp_path / f"{level}.png").unlink()
     if budget is None:
-        assert np.asarray(stream.read([0, 2]).images)[:, 0, 0, 0].tolist() == [0, 2]
+        assert np.asarray(table.records(np.array([0, 2])).images)[:, 0, 0, 0].tolist() == [0, 2]
     else:
         with pytest.raises(DataError):
-            stream.read([0])
+            table.records(np.array([0]))
     with pytest.raises(DataError):
-        stream.read([1])
+        table.records(np.array([1]))

@@ -8,33 +8,59 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError, Fault
 from ...registry import Registry
 from ..telling import exists
+from ..values import Values
 
 
 class Reader(ABC):
     """One reader's cursor in a source.  To be used by one thread at a time."""
 
     @abstractmethod
-    def read(self, start: int, count: int) -> list[bytes]:
-        """The values of records start … start + count − 1, all of which must exist.
+    def take(self, rows: Sequence[int]) -> Values:
+        """The values of these records, all of which must exist.
 
         Raises:
             DataError: the database cannot be read there.
         """
 
     @abstractmethod
+    def keys(self, rows: Sequence[int]) -> list[bytes]:
+        """The keys of these records; raises as :meth:`take`."""
+
+    def read(self, start: int, count: int) -> list[bytes]:
+        """The values of records start … start + count − 1; raises as :meth:`take`."""
+        return list(self.take(range(start, start + count)))
+
     def key(self, index: int) -> str:
         """The key of a record, for messages."""
+        return self.keys([index])[0].decode("utf-8", "backslashreplace")
 
     @abstractmethod
     def close(self) -> None:
         """Give the cursor back.  May be called twice."""
+
+
+def runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Record numbers as runs of consecutive ones: where each begins, and how many it has."""
+    if isinstance(rows, range) and rows.step == 1:
+        yield rows.start, len(rows)
+        return
+    start = count = 0
+    for row in rows:
+        if count and row == start + count:
+            count += 1
+            continue
+        if count:
+            yield start, count
+        start, count = row, 1
+    if count:
+        yield start, count
 
 
 def identity(path: Path) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ...errors import DataError, Fault
-from . import Kind, Reader, Source, kinds
+from ..values import Values
+from . import Kind, Reader, Source, kinds, runs
 
 _EVERY = 1024
 """Of every so many records one key is remembered, to begin reading there."""
@@ -109,7 +110,7 @@ class LeveldbReader(Reader):
             next(islice(self._iterator, start % _EVERY, start % _EVERY), None)
         return self._iterator  # type: ignore[no-any-return]
 
-    def _take(self, start: int, count: int) -> list[tuple[bytes, bytes]]:
+    def _run(self, start: int, count: int) -> list[tuple[bytes, bytes]]:
         try:
             records = list(islice(self._from(start), count))
         except self._source.error as error:
@@ -122,11 +123,15 @@ class LeveldbReader(Reader):
             raise DataError(f'the LevelDB "{self._source.path}" ends after record {end}, before its count says')
         return records
 
-    def read(self, start: int, count: int) -> list[bytes]:
-        return [value for _, value in self._take(start, count)]
+    def take(self, rows: Sequence[int]) -> Values:
+        return Values.of([value for _, value in self._records(rows)])
 
-    def key(self, index: int) -> str:
-        return self._take(index, 1)[0][0].decode("utf-8", "backslashreplace")
+    def keys(self, rows: Sequence[int]) -> list[bytes]:
+        return [key for key, _ in self._records(rows)]
+
+    def _records(self, rows: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
+        for start, count in runs(rows):
+            yield from self._run(start, count)
 
     def close(self) -> None:
         if self._iterator is not None:

@@ -1,20 +1,39 @@
-"""LMDB: a folder with `data.mdb`, or that file by itself."""
+"""LMDB: a folder with `data.mdb`, or that file by itself.
+
+Its library is run in a process of its own (see :mod:`..lmdb_process`), since a damaged database can kill the process
+that reads it.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from itertools import islice
+import itertools
+import mmap
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
-import lmdb
-
 from ...errors import DataError, Fault
-from . import Kind, Reader, Source, kinds
+from .. import lmdb_process
+from ..lmdb_process import ANSWER, AT, COPYING, HEAD, REQUEST, RUN
+from ..values import Values
+from . import Kind, Reader, Source, kinds, runs
 
 _MAGIC = (0xBEEFC0DE).to_bytes(4, "little")
 _MAGIC_AT = 16
 """The first page begins with a 16-byte page header; LMDB's magic number follows (on little-endian machines)."""
+
+_MEMORY = 1 << 20
+_PATIENCE = 5.0
+"""Seconds that the other process may take to end once it was told to."""
+
+_BUILD_AGAIN = "copy it again, or build it again"
 
 
 def _file(path: Path) -> Path:
@@ -29,96 +48,171 @@ def _lies_at(path: Path) -> bool:
         return stream.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] == _MAGIC
 
 
+class _Ended(Exception):
+    """The other process is no more."""
+
+
 class Lmdb(Source):
     """An LMDB opened read-only and without a lock file, so that a read-only medium and many processes will do."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        try:
-            self._environment = lmdb.open(
-                str(path), subdir=path.is_dir(), readonly=True, lock=False, create=False, readahead=True
-            )
-        except lmdb.Error as error:
-            raise DataError(self._fault_of_opening(error)) from error
-        self._refuse_a_short_file()
-
-    def _fault_of_opening(self, error: lmdb.Error) -> Fault:
-        file = _file(self.path)
-        if "already open" in str(error):
-            return Fault(f'"{self.path}" is already open in this process by other code', help="close it there first")
-        if not file.stat().st_size:
-            return Fault(f'the LMDB "{self.path}" is empty: {file.name} has no bytes', help="build it again")
-        return Fault(f'"{file}" cannot be opened as an LMDB: {error}', help="build it again, or check `source`")
-
-    def _refuse_a_short_file(self) -> None:
-        """Reading a page beyond the end of the file would kill the process."""
-        pages = self._environment.info()["last_pgno"] + 1
-        wanted, size = pages * self._environment.stat()["psize"], _file(self.path).stat().st_size
-        if size < wanted:
-            self._environment.close()
+        if not _file(path).stat().st_size:
             raise DataError(
-                Fault(
-                    f'the LMDB "{self.path}" is cut short: {size} bytes of {wanted}',
-                    help="copy it again, or build it again",
-                )
+                Fault(f'the LMDB "{path}" is empty: {_file(path).name} has no bytes', help="build it again")
             )
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._shared = tempfile.TemporaryFile(prefix="caffelite-lmdb-", dir=_memory_folder())  # noqa: SIM115
+        self._shared.truncate(_MEMORY)
+        self._memory = mmap.mmap(self._shared.fileno(), _MEMORY)
+        self._process = self._start()
+        try:
+            self._count = self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """The process.  It hears no Ctrl-C, being in a process group of its own, and ends when its input is closed."""
+        descriptor = self._shared.fileno()
+        form = "folder" if self.path.is_dir() else "file"
+        # -S: the paths of this process are handed over, and looking for them again takes as long as all the rest.
+        start = f"import sys; sys.path[:] = {sys.path!r}; from runpy import run_path; "
+        start += f"run_path({lmdb_process.__file__!r}, run_name='__main__')"
+        command = [sys.executable, "-S", "-c", start, str(self.path.absolute()), form, str(descriptor), str(_MEMORY)]
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # where the library says which of its assertions failed
+            bufsize=0,
+            pass_fds=[descriptor],
+            process_group=0,
+        )
+
+    def _open(self) -> int:
+        try:
+            return self._answer()[0]
+        except _Ended as error:
+            raise self.damaged(f"opening it ended the process that does ({self._end()})") from error
+        except DataError as error:
+            said = error.faults[0].message
+            if not said.startswith("!"):
+                raise self.damaged(said) from error
+            file = _file(self.path)
+            help = "build it again, or check `source`"
+            raise DataError(Fault(f'"{file}" cannot be opened as an LMDB: {said[1:]}', help=help)) from error
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    def ask(self, what: bytes, reader: int, rows: Sequence[int]) -> Values:
+        """What the process answers; see :mod:`..lmdb_process`.
+
+        Raises:
+            DataError: it finds the database damaged, or it ended; names the record.
+        """
+        with self._lock:
+            try:
+                asked = [RUN.pack(*run) for run in runs(rows)]
+                self._send(REQUEST.pack(what, reader, len(asked)) + b"".join(asked))
+                count, size = self._answer()
+            except _Ended:
+                where = self._where()
+                raise self.damaged(f"is damaged: {where} ended the process that reads it ({self._end()})") from None
+            except DataError as error:
+                said = error.faults[0].message
+                what_failed = f"{self._where()} failed: {said[1:]}" if said.startswith("!") else f"it {said}"
+                raise self.damaged(f"is damaged: {what_failed}") from None
+            start = HEAD + 8 * count
+            if len(self._memory) < start + size:
+                self._memory = mmap.mmap(self._shared.fileno(), 0)
+            ends = list(accumulate(struct.unpack_from(f"<{count}Q", self._memory, HEAD)))
+            return Values(self._memory[start : start + size], ends)
+
+    def _send(self, request: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            rest = memoryview(request)
+            while rest:
+                rest = rest[os.write(self._process.stdin.fileno(), rest) :]
+        except BrokenPipeError as error:
+            raise _Ended from error
+
+    def _answer(self) -> tuple[int, int]:
+        """How many values it found, and of how many bytes.  Raises what it says is wrong, as a DataError."""
+        assert self._process.stdout is not None
+        head = os.read(self._process.stdout.fileno(), ANSWER.size)
+        if len(head) < ANSWER.size:
+            raise _Ended
+        what, count, size = ANSWER.unpack(head)
+        if what == b"-":
+            raise DataError(self._memory[HEAD : HEAD + size].decode("utf-8", "replace"))
+        return count, size
+
+    # -- what went wrong ------------------------------------------------------------------------------------------
+
+    def damaged(self, what: str) -> DataError:
+        """An error of this database: `what` goes on after its name."""
+        return DataError(Fault(f'the LMDB "{self.path}" {what}', help=_BUILD_AGAIN))
+
+    def _where(self) -> str:
+        """What the process was busy with."""
+        index, length = AT.unpack_from(self._memory, 0)
+        key = self._memory[AT.size : AT.size + length].decode("utf-8", "backslashreplace")
+        if index >= COPYING:
+            return f'reading the value of record "{key}"'
+        return f'reading on from record {index}, "{key}",' if key else f"reading record {index}"
+
+    def _end(self) -> str:
+        """How the process ended."""
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+    # -- the source -----------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return int(self._environment.stat()["entries"])
+        return self._count
 
     def reader(self) -> LmdbReader:
-        return LmdbReader(self._environment, self.path)
+        return LmdbReader(self, next(self._numbers))
 
     def close(self) -> None:
-        self._environment.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        self._end()
+        self._shared.close()
 
 
 class LmdbReader(Reader):
-    """A cursor that reads on from where it stands, and walks where it must jump."""
+    """A cursor in the other process."""
 
-    def __init__(self, environment: lmdb.Environment, path: Path) -> None:
-        self._path = path
-        self._transaction = environment.begin(buffers=False)
-        self._cursor = self._transaction.cursor()
-        self._values: Iterator[bytes] = iter(())
-        self._next = -1
+    def __init__(self, source: Lmdb, number: int) -> None:
+        self._source: Lmdb | None = source
+        self._number = number
 
-    def _walk_to(self, index: int) -> None:
-        if not self._cursor.first():
-            raise DataError(f'the LMDB "{self._path}" has no records')
-        if index:
-            deque(islice(self._cursor.iternext(keys=True, values=False), index), maxlen=0)
-            self._cursor.next()
+    def _ask(self, what: bytes, rows: Sequence[int]) -> Values:
+        assert self._source is not None, "this reader is closed"
+        return self._source.ask(what, self._number, rows)
 
-    def read(self, start: int, count: int) -> list[bytes]:
-        try:
-            if start != self._next:
-                self._walk_to(start)
-                self._values = self._cursor.iternext(keys=False, values=True)
-            values = list(islice(self._values, count))
-        except lmdb.Error as error:
-            self._next = -1
-            raise self._damaged(f"reading record {start} failed: {error}") from error
-        if len(values) < count:
-            self._next = -1
-            raise self._damaged(f"it ends after record {start + len(values)}, before its count says")
-        self._next = start + count
-        return values
+    def take(self, rows: Sequence[int]) -> Values:
+        return self._ask(b"r", rows)
 
-    def _damaged(self, what: str) -> DataError:
-        return DataError(Fault(f'the LMDB "{self._path}" is damaged: {what}', help="copy it again, or build it again"))
-
-    def key(self, index: int) -> str:
-        self._next = -1
-        try:
-            self._walk_to(index)
-        except lmdb.Error as error:
-            raise self._damaged(f"reading record {index} failed: {error}") from error
-        return self._cursor.key().decode("utf-8", "backslashreplace")
+    def keys(self, rows: Sequence[int]) -> list[bytes]:
+        return list(self._ask(b"k", rows))
 
     def close(self) -> None:
-        self._values = iter(())
-        self._transaction.abort()
+        self._source = None
+
+
+def _memory_folder() -> str | None:
+    """A folder whose files lie in memory, if there is one."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 kinds.register("LMDB")(Kind("an LMDB", _lies_at, Lmdb))

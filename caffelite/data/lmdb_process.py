@@ -1,0 +1,200 @@
+"""The process that reads an LMDB for `sources/lmdb.py`.
+
+Pages of a damaged LMDB lead its library beyond the end of the file or into its assertions, which kill the process
+that reads (SIGBUS, SIGSEGV, SIGABRT).  So the library runs in this process, and whoever reads learns from its end
+where it happened.  It is a script that needs nothing but lmdb, so that it starts in some 20 ms.
+
+Arguments: the path, "folder" or "file", the number of a file descriptor that is memory shared with the reader, and
+its size.  It answers requests on standard input until that is closed.  A request is (what, reader, count) and as many
+runs of records (first, how many); an answer is (what, count, bytes).  What: "r" the values of these records, "k" their
+keys; "+" they lie in the memory behind HEAD: `count` lengths, then the values; "-" a message
+lies there.  The memory begins with what is being read, for the reader to tell where this process ended.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import struct
+import sys
+from itertools import islice, pairwise
+from typing import Any
+
+REQUEST = struct.Struct("<cQQ")
+RUN = struct.Struct("<QQ")
+ANSWER = struct.Struct("<cQQ")
+AT = struct.Struct("<QQ")
+LONGEST_KEY = 511
+HEAD = 1024
+COPYING = 1 << 63
+"""Added to the number of a value of the answer that is being copied, which is no record's number."""
+EVERY = 16
+"""Of every so many records one key is remembered, to begin reading there."""
+INLINE = 2000
+"""Bytes.  Smaller values lie in the page of their key; larger ones have pages of their own, which may be broken."""
+
+
+class Damaged(Exception):
+    """What LMDB's library does not notice."""
+
+
+class Server:
+    """An open LMDB, its readers' cursors, and the shared memory."""
+
+    def __init__(self, path: str, is_folder: bool, file: int, size: int) -> None:
+        import lmdb
+
+        self.file, self.memory = file, mmap.mmap(file, size)
+        self.environment = lmdb.open(path, subdir=is_folder, readonly=True, lock=False, create=False, readahead=True)
+        self._refuse_a_short_file(os.path.join(path, "data.mdb") if is_folder else path)
+        self.entries = int(self.environment.stat()["entries"])
+        self.transaction = self.environment.begin(buffers=True)
+        self.cursors: dict[int, tuple[Any, int]] = {}
+        self.known: list[bytes] = []
+
+    def _refuse_a_short_file(self, path: str) -> None:
+        wanted = (self.environment.info()["last_pgno"] + 1) * self.environment.stat()["psize"]
+        size = os.stat(path).st_size
+        if size < wanted:
+            raise Damaged(f"is cut short: {size} bytes of {wanted}")
+
+    # -- finding --------------------------------------------------------------------------------------------------
+
+    def _note(self, index: int, key: bytes) -> None:
+        """Let it be known that what comes next is about this record, or those behind it, and `key` the last before."""
+        AT.pack_into(self.memory, 0, index, len(key))
+        self.memory[AT.size : AT.size + len(key)] = key
+
+    def _remember(self, slot: int) -> None:
+        """Remember the key of every EVERY-th record up to record slot · EVERY."""
+        cursor = self.transaction.cursor()
+        if self.known:
+            self._to(cursor, self.known[-1])
+        keys = cursor.iternext(keys=True, values=False)
+        next(keys, None)
+        if not self.known:
+            self.known.append(bytes(cursor.key()))
+        while len(self.known) <= slot:
+            at = (len(self.known) - 1) * EVERY
+            self._note(at, self.known[-1])
+            part = [self.known[-1], *map(bytes, islice(keys, EVERY))]
+            self._check(at, part, EVERY + 1)
+            self.known.append(part[-1])
+
+    def _check(self, start: int, keys: list[bytes], count: int) -> None:
+        """There must be so many keys from record `start` on, and they must ascend."""
+        for index, (last, key) in enumerate(pairwise(keys), start + 1):
+            if key <= last:
+                raise Damaged(f'has record {index}, "{_shown(key)}", out of order behind "{_shown(last)}"')
+        if len(keys) < count:
+            raise Damaged(f"ends after record {start + len(keys)}, before its count of {self.entries} says")
+
+    @staticmethod
+    def _to(cursor: Any, key: bytes) -> None:
+        if not cursor.set_key(key):
+            raise Damaged(f'does not find the record "{_shown(key)}", which it has')
+
+    def _at(self, reader: int, index: int) -> Any:
+        """This reader's cursor, on a record."""
+        if index >= self.entries:
+            raise Damaged(f"has {self.entries} records; record {index} was asked for")
+        cursor, stands = self.cursors.get(reader) or (self.transaction.cursor(), -EVERY)
+        self.cursors[reader] = (cursor, -EVERY)
+        if not 0 <= index - stands < EVERY:
+            slot, rest = divmod(index, EVERY)
+            self._remember(slot)
+            self._to(cursor, self.known[slot])
+            stands = index - rest
+        self._note(stands, bytes(cursor.key()))
+        for _ in range(index - stands):
+            if not cursor.next():
+                raise Damaged(f"has no record {index}, though it says that there are {self.entries}")
+        return cursor
+
+    # -- answering ------------------------------------------------------------------------------------------------
+
+    def answer(self, what: bytes, reader: int, runs: list[tuple[int, int]]) -> bytes:
+        """Put the answer into the memory; what is to be said of it."""
+        keys: list[bytes] = []
+        values: list[bytes] = []
+        for start, count in runs:
+            cursor = self._at(reader, start)
+            pairs = list(islice(cursor.iternext(keys=True, values=True), count))
+            here = [bytes(key) for key, _ in pairs]
+            self._check(start, here, count)
+            self.cursors[reader] = (cursor, start + count - 1)
+            keys += here
+            values += [value for _, value in pairs]
+        return self._put(keys if what == b"k" else values, keys)
+
+    def _put(self, values: list[bytes], keys: list[bytes]) -> bytes:
+        sizes = list(map(len, values))
+        lengths = struct.pack(f"<{len(sizes)}Q", *sizes)
+        place = HEAD + len(lengths)
+        if place + sum(sizes) > len(self.memory):
+            os.ftruncate(self.file, place + sum(sizes))
+            self.memory = mmap.mmap(self.file, place + sum(sizes))
+        self.memory[HEAD:place] = lengths
+        if max(sizes, default=0) <= INLINE:
+            self.memory[place : place + sum(sizes)] = b"".join(values)
+        else:
+            for index, (key, value) in enumerate(zip(keys, values)):  # noqa: B905  as many
+                self._note(COPYING + index, key)
+                self.memory[place : place + len(value)] = value
+                place += len(value)
+        return ANSWER.pack(b"+", len(sizes), sum(sizes))
+
+    def serve(self) -> None:
+        """Answer until nobody asks any more."""
+        self._say(ANSWER.pack(b"+", self.entries, 0))
+        while head := _read(REQUEST.size):
+            what, reader, count = REQUEST.unpack(head)
+            runs = list(RUN.iter_unpack(_read(RUN.size * count)))
+            try:
+                said = self.answer(what, reader, runs)
+            except Exception as error:
+                self.cursors.pop(reader, None)
+                said = refusal(self.memory, error)
+            self._say(said)
+
+    @staticmethod
+    def _say(answer: bytes) -> None:
+        os.write(1, answer)
+
+
+def refusal(memory: mmap.mmap, error: Exception) -> bytes:
+    """Put an error's message into the memory; what is to be said of it.  What LMDB's library said begins with "!"."""
+    text = str(error) if isinstance(error, Damaged) else f"!{error or type(error).__name__}"
+    message = text.encode("utf-8", "backslashreplace")[: len(memory) - HEAD]
+    memory[HEAD : HEAD + len(message)] = message
+    return ANSWER.pack(b"-", 0, len(message))
+
+
+def _shown(key: bytes) -> str:
+    return key.decode("utf-8", "backslashreplace")
+
+
+def _read(size: int) -> bytes:
+    """So many bytes of standard input; fewer at its end."""
+    data = b""
+    while len(data) < size and (part := os.read(0, size - len(data))):
+        data += part
+    return data
+
+
+def main() -> None:
+    # Whoever reads decides what a signal means; this process ends with it, as its standard input does.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    path, form, file, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    try:
+        server = Server(path, form == "folder", file, size)
+    except Exception as error:
+        os.write(1, refusal(mmap.mmap(file, size), error))
+        return
+    server.serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Processors, and how many threads torch computes with."""
+
+from __future__ import annotations
+
+import os
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_loader.load("torch")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def compute_alone() -> None:
+    """Let this thread compute without helpers, and leave all other threads what they have.
+
+    Where several threads compute at once, helpers of each of them would only wait for each other.
+    """
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)  # of this thread; and what threads begin with, which is put back by another thread
+    other = Thread(target=torch.set_num_threads, args=(usual,))
+    other.start()
+    other.join()
