@@ -1,4 +1,4 @@
-"""CIFAR-10: from its binary files to two LMDBs.  Source: `examples/cifar10/convert_cifar_data.cpp`.
+"""CIFAR-10: from its binary files to two databases.  Source: `examples/cifar10/convert_cifar_data.cpp`.
 
 A record of the files is a label and 3×32×32 pixels, the channels in the order R, G, B: the original keeps that order
 in its databases, and so do we.
@@ -17,18 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, Fault
-from .datum_lmdb import Progress, count_in, refuse_to_overwrite, write
 from .download import fetch
+from .progress import Progress
+from .writers import count_in, is_kept, write_images
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
 
 TARGETS = {
-    "cifar10_train_lmdb": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
-    "cifar10_test_lmdb": ("test_batch.bin",),
+    "cifar10_train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+    "cifar10_test": ("test_batch.bin",),
 }
-"""The databases, and the files they are made from."""
+"""The databases, whose names end in their kind, and the files they are made from."""
 
 SHAPE = (3, 32, 32)
 IN_A_FILE = 10000
@@ -45,8 +46,10 @@ def build(
     force: bool = False,
     progress: Progress | None = None,
     verify: bool = True,
+    backend: str = "lmdb",
 ) -> dict[str, Any]:
-    """Make `cifar10_train_lmdb` and `cifar10_test_lmdb` in `target_dir`; keys are `%05d`.
+    """Make `cifar10_train_lmdb` and `cifar10_test_lmdb` in `target_dir`; keys are `%05d`.  With `backend` "leveldb"
+    they are LevelDBs, and called so.
 
     The archive, or the six files out of it, are taken from `from_folder`, else from $CAFFELITE_DATASETS/cifar10, else
     downloaded.  A database that is whole already is kept unless `force`.
@@ -63,10 +66,9 @@ def build(
         DataError: the files cannot be had or are damaged, or a database cannot be written.
     """
     folder = Path(target_dir)
-    kept = {name for name in TARGETS if not force and _whole(folder / name, len(TARGETS[name]), verify)}
-    for name in TARGETS:
-        if name not in kept:
-            refuse_to_overwrite(folder / name, force)
+    paths = {name: folder / f"{name}_{backend}" for name in TARGETS}
+    wanted = {name: len(files) * IN_A_FILE if verify else None for name, files in TARGETS.items()}
+    kept = {name for name in TARGETS if is_kept(paths[name], backend, wanted[name], force)}
     source = None
     if len(kept) < len(TARGETS):
         source = _source(Path(from_folder) if from_folder is not None else None, progress, verify)
@@ -74,16 +76,12 @@ def build(
         for name in TARGETS:
             if name not in kept:
                 images, labels = read_images(contents, TARGETS[name], verify)
-                write(folder / name, images, labels.tolist(), force, progress, key_format=b"%05d")
+                write_images(paths[name], images, labels.tolist(), force, progress, key_format=b"%05d", backend=backend)
     databases = {
-        name: {"path": folder / name, "records": count_in(folder / name), "kept": name in kept} for name in TARGETS
+        path.name: {"path": path, "records": count_in(path, backend), "kept": name in kept}
+        for name, path in paths.items()
     }
     return {"databases": databases, "source": source}
-
-
-def _whole(path: Path, files: int, verify: bool) -> bool:
-    found = count_in(path)
-    return found > 0 and (found == files * IN_A_FILE or not verify)
 
 
 def cache_folder() -> Path:
@@ -144,7 +142,7 @@ def download(
 def _verify(content: bytes, name: str, verify: bool) -> None:
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if verify and found != MD5:
-        raise DataError(f'"{name}" must have the MD5 sum {MD5}, got {found}')
+        raise DataError(Fault(f'"{name}" must have the MD5 sum {MD5}, got {found}', help="get the file again"))
 
 
 def _contents(source: Path, verify: bool) -> dict[str, bytes]:

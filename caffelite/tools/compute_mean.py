@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.datum import Array, Decoder
+from ..data.cache import Array, arrays
+from ..data.datum import Decoder
 from ..errors import DataError
 from ..proto import BlobProto
 from ..snapshot.atomic import write_atomic
 from .databases import Database, opened
-from .datum_lmdb import Progress
+from .progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def compute_mean(path: Path, backend: str | None = None, progress: Progress | No
     with opened(path, backend) as database:
         decoder, total, done = Decoder(), None, 0
         for start, values in database.values():
-            images = decoder(values, database.keys_from(start)).images
+            images = arrays(decoder(values, database.keys_from(start)).images)
             total = np.zeros(images[0].shape, np.float64) if total is None else total
             _refuse_other_shapes(images, total.shape, start, database)
             total += np.sum(images, axis=0, dtype=np.float64)
@@ -64,8 +66,8 @@ def compute_mean(path: Path, backend: str | None = None, progress: Progress | No
         return Mean((total / done).astype(np.float32), done)
 
 
-def _refuse_other_shapes(images: Array | list[Array], shape: tuple[int, ...], start: int, database: Database) -> None:
-    for index, image in enumerate(images if isinstance(images, list) else images[:1]):
+def _refuse_other_shapes(images: Sequence[Array], shape: tuple[int, ...], start: int, database: Database) -> None:
+    for index, image in enumerate(images):
         if image.shape != shape:
             here, first = ("×".join(map(str, one)) for one in (image.shape, shape))
             raise DataError(

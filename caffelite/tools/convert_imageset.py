@@ -1,4 +1,4 @@
-"""Image files as an LMDB.  Source: `tools/convert_imageset.cpp`, `src/caffe/util/io.cpp`."""
+"""Image files as a database.  Source: `tools/convert_imageset.cpp`, `src/caffe/util/io.cpp`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from ..data.resize import resize
 from ..errors import DataError, Fault
 from ..proto import Datum
 from ..runtime import seeds
-from .datum_lmdb import Progress, Record, refuse_to_overwrite, write_records
 from .image_lists import Entry, read_list, read_tree
 from .pictures import encoded, format_of
+from .progress import Progress
 from .whole import whole
+from .writers import Record, check_target, write_records
 
 _AHEAD = 64
 """Images that are decoded at the same time, or wait to be written."""
@@ -68,6 +69,7 @@ def convert(
     max_bad: int = 0,
     force: bool = False,
     progress: Progress | None = None,
+    backend: str = "lmdb",
 ) -> Converted:
     """Write the images that a list names (paths relative to `root`), or that lie in `root` in a folder per class.
 
@@ -78,6 +80,7 @@ def convert(
         shuffled_by: the seed of the order; None: as they are listed.
         max_bad: how many images may be unreadable, and are then left out.
         force: replace a database that lies at `target`, and its labels.txt.
+        backend: "lmdb" or "leveldb".
 
     Raises:
         DataError: the list is wrong, too many images cannot be read (each is told), or the database cannot be written.
@@ -85,7 +88,7 @@ def convert(
     made = Converted(target)
     if options.encode_type:
         format_of(options.encode_type)
-    refuse_to_overwrite(target.absolute(), force)
+    check_target(target, backend, force)
     if not root.is_dir():
         raise DataError(f'"{root}" is not a folder')
     if list_file is not None:
@@ -98,7 +101,7 @@ def convert(
         entries = [entries[index] for index in order.tolist()]
     looked_at = (lambda done: progress(target.name, done, len(entries))) if progress else None
     records = _records(root, entries, options, max_bad, made, looked_at)
-    made.records = write_records(target, records, force=force)
+    made.records = write_records(target, records, force=force, backend=backend)
     if made.classes:
         with whole(target.absolute().parent / LABELS) as unfinished:
             unfinished.write_text(_lines(made.classes), "utf-8", "surrogateescape")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data.sources import Reader, acquire, kinds, release, resolve
+from ..data.sources import Reader, Source, acquire, kinds, release, resolve
 from ..errors import DataError, Fault
 
 MOST_AT_ONCE = 256
@@ -21,6 +21,7 @@ class Database:
     path: Path
     backend: str
     count: int
+    source: Source
     reader: Reader
 
     def keys_from(self, start: int) -> Callable[[int], str]:
@@ -36,6 +37,12 @@ class Database:
             start += len(values)
             size = max(map(len, values))
             at_once = max(1, min(MOST_AT_ONCE, _BYTES_AT_ONCE // max(1, size)))
+
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """All records, keys and values byte for byte what they are, in the order of the keys."""
+        with closing(self.source.reader()) as reader:  # of its own: each goes on from where it stands
+            for start, values in self.values():
+                yield from zip(reader.keys(range(start, start + len(values))), values, strict=True)
 
 
 @contextmanager
@@ -58,7 +65,7 @@ def opened(path: Path, backend: str | None = None) -> Iterator[Database]:
             raise DataError(f'the database "{path}" has no records')
         reader = source.reader()
         try:
-            yield Database(path, kind, len(source), reader)
+            yield Database(path, kind, len(source), source, reader)
         finally:
             reader.close()
     finally:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import DataError, Fault
-from .datum_lmdb import Progress, count_in, write
+from .progress import Progress
+from .writers import is_kept, write_images
 
 TEST_RECORDS = 300
 """The last so many are for testing: they were written by other people than the first."""
@@ -47,8 +48,11 @@ def read_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return np.stack(scaled)[:, np.newaxis], labels.astype(np.uint8)
 
 
-def build(target_dir: Path | str, force: bool = False, progress: Progress | None = None) -> dict[str, Any]:
-    """Make `digits_train_lmdb` (all but the last 300) and `digits_test_lmdb` (the last 300) in `target_dir`.
+def build(
+    target_dir: Path | str, force: bool = False, progress: Progress | None = None, backend: str = "lmdb"
+) -> dict[str, Any]:
+    """Make `digits_train_lmdb` (all but the last 300) and `digits_test_lmdb` (the last 300) in `target_dir`; with
+    `backend` "leveldb" they are LevelDBs, and called so.
 
     Databases that are whole already are kept unless `force`.
 
@@ -61,10 +65,10 @@ def build(target_dir: Path | str, force: bool = False, progress: Progress | None
     images, labels = read_digits()
     cut = len(images) - TEST_RECORDS
     databases = {}
-    for name, part in {"digits_train_lmdb": slice(cut), "digits_test_lmdb": slice(cut, None)}.items():
-        path, records = Path(target_dir) / name, len(labels[part])
-        kept = not force and count_in(path) == records
+    for name, part in {"digits_train": slice(cut), "digits_test": slice(cut, None)}.items():
+        path, records = Path(target_dir) / f"{name}_{backend}", len(labels[part])
+        kept = is_kept(path, backend, records, force)
         if not kept:
-            write(path, images[part], labels[part].tolist(), force, progress)
-        databases[name] = {"path": path, "records": records, "kept": kept}
+            write_images(path, images[part], labels[part].tolist(), force, progress, backend=backend)
+        databases[path.name] = {"path": path, "records": records, "kept": kept}
     return {"databases": databases}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import DataError
-from .datum_lmdb import Progress
+from .progress import Progress
 
 _TIMEOUT = 10.0
 _CHUNK = 1 << 16

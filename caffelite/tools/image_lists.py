@@ -24,11 +24,12 @@ class Entry:
 
     @property
     def shown(self) -> str:
-        """The path for messages, bytes that are no UTF-8 spelled out."""
-        return _printable(self.name)
+        """The path for messages."""
+        return shown(self.name)
 
 
-def _printable(text: str) -> str:
+def shown(text: str) -> str:
+    """A name of a file for messages, bytes that are no UTF-8 spelled out."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -51,8 +52,8 @@ def read_list(path: Path) -> list[Entry]:
         if name and _is_label(label):
             entries.append(Entry(name.strip(), int(label)))
         else:
-            shown = _printable(line.strip())
-            faults.append(Fault(f'must be a path and a whole number as label, got "{shown}"', Place(str(path), number)))
+            got = shown(line.strip())
+            faults.append(Fault(f'must be a path and a whole number as label, got "{got}"', Place(str(path), number)))
     if faults:
         left = len(faults) - _MOST_FAULTS
         more = [Fault(f"and {left} lines more like these", Place(str(path)))] if left > 0 else []

@@ -1,4 +1,7 @@
-"""MNIST: from the four IDX files, wherever they are to be had, to the two LMDBs that `models/mnist` reads."""
+"""MNIST: from the four IDX files, wherever they are to be had, to two databases; as LMDBs, `models/mnist` reads them.
+
+Source: `examples/mnist/convert_mnist_data.cpp`.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, Fault
 from . import idx
-from .datum_lmdb import Progress, count_in, refuse_to_overwrite, write
 from .download import fetch
+from .progress import Progress
+from .writers import count_in, is_kept, write_images
 
 CHECKSUMS = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -29,8 +33,8 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 
-TARGETS = {"mnist_train_lmdb": ("train", 60000), "mnist_test_lmdb": ("t10k", 10000)}
-"""The databases: which files they are made from, and how many digits they hold."""
+TARGETS = {"mnist_train": ("train", 60000), "mnist_test": ("t10k", 10000)}
+"""The databases, whose names end in their kind: which files they are made from, and how many digits they hold."""
 
 
 def find_idx(folder: Path | str) -> dict[str, Path]:
@@ -91,8 +95,10 @@ def _files(from_folder: Path | None, progress: Progress | None) -> tuple[dict[st
         found = find_idx(from_folder)
         lacking = [name for name in CHECKSUMS if name not in found]
         if lacking:
-            what = f"has no {', '.join(lacking)}" if from_folder.is_dir() else "is not a folder"
-            raise DataError(Fault(f'"{from_folder}" {what}', help="the files may be gzipped (.gz) or not"))
+            if not from_folder.is_dir():
+                raise DataError(f'"{from_folder}" is not a folder')
+            message = f'"{from_folder}" has no {", ".join(lacking)}'
+            raise DataError(Fault(message, help="the files may be gzipped (.gz) or not"))
         return found, from_folder
     datasets = os.environ.get("CAFFELITE_DATASETS")
     if datasets and len(found := find_idx(Path(datasets) / "mnist")) == len(CHECKSUMS):
@@ -126,8 +132,10 @@ def build(
     force: bool = False,
     progress: Progress | None = None,
     verify: bool = True,
+    backend: str = "lmdb",
 ) -> dict[str, Any]:
-    """Make `mnist_train_lmdb` and `mnist_test_lmdb` in `target_dir`.
+    """Make `mnist_train_lmdb` and `mnist_test_lmdb` in `target_dir`; with `backend` "leveldb" they are LevelDBs, and
+    called so.
 
     The four files are taken from `from_folder`, else from $CAFFELITE_DATASETS/mnist, else downloaded.  A database that
     is whole already is kept unless `force`.
@@ -144,10 +152,8 @@ def build(
         DataError: the files cannot be had or are damaged, or a database cannot be written.
     """
     folder = Path(target_dir)
-    kept = {name for name in TARGETS if not force and _whole(folder / name, TARGETS[name][1] if verify else None)}
-    for name in TARGETS:
-        if name not in kept:
-            refuse_to_overwrite(folder / name, force)
+    paths = {name: folder / f"{name}_{backend}" for name in TARGETS}
+    kept = {name for name in TARGETS if is_kept(paths[name], backend, TARGETS[name][1] if verify else None, force)}
     files: dict[str, Path] = {}
     source = None
     if len(kept) < len(TARGETS):
@@ -155,13 +161,9 @@ def build(
     for name, (part, _) in TARGETS.items():
         if name not in kept:
             images, labels = read_digits(files, part, verify)
-            write(folder / name, images, labels.tolist(), force, progress)
+            write_images(paths[name], images, labels.tolist(), force, progress, backend=backend)
     databases = {
-        name: {"path": folder / name, "records": count_in(folder / name), "kept": name in kept} for name in TARGETS
+        path.name: {"path": path, "records": count_in(path, backend), "kept": name in kept}
+        for name, path in paths.items()
     }
     return {"databases": databases, "source": source}
-
-
-def _whole(path: Path, records: int | None) -> bool:
-    found = count_in(path)
-    return found > 0 and records in (None, found)

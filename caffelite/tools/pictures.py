@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -57,6 +57,11 @@ def seen(image: NDArray[np.uint8], rgb: bool = False) -> NDArray[np.uint8]:
     return np.repeat(np.concatenate(list(image), axis=1)[..., np.newaxis], 3, axis=2)
 
 
+def caption(numbers: Iterable[float]) -> str:
+    """Labels in few characters: whole numbers as they are, others rounded to three digits."""
+    return " ".join(f"{number:.0f}" if float(number).is_integer() else f"{number:.3g}" for number in numbers)
+
+
 def write_grid(path: Path, images: Sequence[NDArray[np.uint8]], captions: Sequence[str], rgb: bool = False) -> None:
     """Draw images, each C×H×W, row after row with a caption under each, into a picture whose name says its format.
 
@@ -77,16 +82,36 @@ def _grid(images: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> Any:
     tall, wide = (max(image.shape[axis] for image in images) for axis in (0, 1))
     factor = max(1, math.ceil(_SMALLEST / max(tall, wide)))
     height, width = tall * factor + _CAPTION + _MARGIN, wide * factor + _MARGIN
-    columns = min(len(images), max(1, round(math.sqrt(len(images) * height / width))))
+    columns = _columns(len(images), height / width)
     picture = Image.new("RGB", (columns * width + _MARGIN, -(-len(images) // columns) * height + _MARGIN), _BACKGROUND)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default()
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         left, top = index % columns * width + _MARGIN, index // columns * height + _MARGIN
         tile = Image.fromarray(np.ascontiguousarray(image))
         picture.paste(tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST), (left, top))
-        fitting = caption[: max(1, (width - _MARGIN) // 6)]
+        fitting = _cut(caption, lambda text: draw.textlength(text, font=font) <= width - _MARGIN)
         draw.text((left + 1, top + tall * factor), fitting, fill=(0, 0, 0), font=font)
     return picture
+
+
+def _cut(text: str, fits: Callable[[str], bool]) -> str:
+    """As much of the beginning as fits; two dots say that something is left out."""
+    if fits(text):
+        return text
+    return next((part for end in range(len(text), 0, -1) if fits(part := text[:end].rstrip() + "..")), "..")
+
+
+def _columns(count: int, aspect: float) -> int:
+    """Columns that make the grid about a square, and of those the ones that leave the fewest cells empty.
+
+    Args:
+        aspect: the height of a cell, over its width.
+    """
+    square = math.sqrt(count * aspect)
+    near = range(max(1, math.ceil(0.8 * square)), min(count, math.floor(1.25 * square)) + 1)
+    return min(
+        near, key=lambda columns: (-count % columns, abs(columns - square)), default=min(count, max(1, round(square)))
+    )
 
 
 def format_of(ending: str) -> str:

@@ -18,7 +18,7 @@ from ..graph.filtering import included
 from ..layerkit import Run, SourceLayer
 from ..layerkit import layers as types
 from ..proto import TRAIN, NetParameter, Phase
-from .pictures import Shown, write_grid
+from .pictures import Shown, caption, write_grid
 
 Array = NDArray[Any]
 
@@ -114,4 +114,4 @@ def _captions(tops: Sequence[Array]) -> Iterator[str]:
     count = len(tops[0])
     few = (top for top in tops[1:] if len(top) == count and top.size <= _MOST_LABELS * count)
     for row in next(few, np.empty((count, 0))).reshape(count, -1):
-        yield " ".join(f"{value:g}" for value in row)
+        yield caption(row)

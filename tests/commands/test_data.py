@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 from PIL import Image
 
@@ -64,6 +66,12 @@ def test_compute_mean_writes_and_says_what_the_original_did(tmp_path: Path, caps
     assert "keep one" in said(capsys, "compute-mean", database, "a", "-o", "b", status=2)
     assert "backend" in said(capsys, "compute-mean", database, "--backend", "hdf5", status=2)
     assert "no database" in said(capsys, "compute-mean", tmp_path / "gone", status=1)
+    before = (tmp_path / "0").read_bytes()
+    other = find_golden("mean/gray_lmdb")
+    assert "--force" in said(capsys, "compute-mean", other, tmp_path / "0", status=1)
+    assert (tmp_path / "0").read_bytes() == before
+    said(capsys, "compute-mean", other, "--force", "-o", tmp_path / "0")
+    assert (tmp_path / "0").read_bytes() == find_golden("mean/gray_mean.binaryproto").read_bytes()
 
 
 def test_convert_imageset_takes_the_originals_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +102,35 @@ def test_convert_imageset_says_what_is_wrong(tmp_path: Path, capsys: pytest.Capt
     assert "--force" in said(capsys, *arguments, "--max-bad", "1", status=1)
     assert "ROOT LISTFILE DB" in said(capsys, "convert-imageset", "a", status=2)
     assert "go together" in said(capsys, *arguments, "--resize_width", "3", status=2)
-    assert "only LMDBs" in said(capsys, *arguments, "--backend", "leveldb", status=2)
+    assert "is not one of 'lmdb', 'leveldb'" in said(capsys, *arguments, "--backend", "hdf5", status=2)
+
+
+def test_convert_imageset_writes_leveldbs_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("plyvel")
+    source = find_golden(f"{GOLDEN}/list.txt").parent
+    arguments = ("convert-imageset", "-backend=leveldb", source / "img", source / "list.txt", tmp_path / "db")
+    said(capsys, *arguments)
+    assert contents(tmp_path / "db") == contents(source / "color_lmdb")
+    assert "exists and is a LevelDB" in said(capsys, *arguments, status=1)
+    said(capsys, *arguments, "--force")
+    assert "a/x.png" not in said(capsys, "info", tmp_path / "db", "--backend", "leveldb")
+
+
+@pytest.mark.parametrize("name", ["convert-imageset", "mnist", "cifar10", "copy"])
+def test_without_plyvel_nothing_is_done_for_a_leveldb(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "plyvel", None)
+    source = find_golden(f"{GOLDEN}/list.txt").parent
+    arguments = {
+        "convert-imageset": [source / "img", source / "list.txt", tmp_path / "db", "--backend=leveldb"],
+        "mnist": [tmp_path / "db", "--from", tmp_path, "--backend=leveldb"],
+        "cifar10": [tmp_path / "db", "--from", tmp_path, "--backend=leveldb"],
+        "copy": [source / "color_lmdb", tmp_path / "x_leveldb"],
+    }[name]
+    text = said(capsys, name, *arguments, status=1)
+    assert "needs the package plyvel" in text and "caffelite[leveldb]" in text
+    assert not list(tmp_path.iterdir())
 
 
 def test_convert_imageset_of_folders_names_the_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +148,20 @@ def test_info_tells_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert picture.format == "PNG"
     damaged = write(tmp_path / "db", [(b"a", b"\xff")])
     assert 'record "a" is not a Datum' in said(capsys, "info", damaged, status=1)
+
+
+def test_info_looks_into_every_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = find_golden(f"{GOLDEN}/color_lmdb")
+    forms = {"x_lmdb": "LMDB, 6", "x.h5": "HDF5 file, 6", "images": "folder of images, 6"}
+    if find_spec("plyvel"):
+        forms["x_leveldb"] = "LevelDB, 6"
+    labels = said(capsys, "info", source).partition("labels")[2]
+    for name, what in forms.items():
+        said(capsys, "copy", source, tmp_path / name, *(["--to", "images"] if name == "images" else []))
+        text = said(capsys, "info", tmp_path / name, "--picture", tmp_path / f"{name}.png")
+        assert what in text and "3×12×10" in text and text.partition("labels")[2].startswith(labels)
+    pictures = [(tmp_path / f"{name}.png").read_bytes() for name in forms]
+    assert len(set(pictures)) == 1
 
 
 def test_preview_draws_the_recorded_nets_data(
@@ -136,7 +186,10 @@ def test_copy_goes_by_the_targets_name(tmp_path: Path, capsys: pytest.CaptureFix
     assert "6 records (hdf5)" in said(capsys, "copy", source, tmp_path / "x.h5")
     assert "6 records (images)" in said(capsys, "copy", tmp_path / "x.h5", tmp_path / "x", "--to", "images")
     assert "6 records (lmdb)" in said(capsys, "copy", tmp_path / "x", tmp_path / "x_lmdb")
-    assert [value for _, value in contents(tmp_path / "x_lmdb")] != []
+    assert len(contents(tmp_path / "x_lmdb")) == 6
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        file["clip"] = [1, 1]
+    assert 'left out: data set "clip"' in said(capsys, "copy", tmp_path / "x.h5", tmp_path / "y_lmdb")
     assert "--to" in said(capsys, "copy", source, tmp_path / "y", status=2)
     assert "--force" in said(capsys, "copy", source, tmp_path / "x.h5", status=1)
 

@@ -1,4 +1,4 @@
-"""Databases, made and read by lmdb alone."""
+"""Databases, made and read by lmdb and plyvel alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import lmdb
+import pytest
 
 from caffelite.proto import Datum
 
@@ -13,7 +14,11 @@ Records = list[tuple[bytes, bytes]]
 
 
 def contents(path: Path) -> Records:
-    """Keys and values."""
+    """Keys and values of an LMDB, or of a LevelDB, which opening changes."""
+    if (path / "CURRENT").exists():
+        plyvel = pytest.importorskip("plyvel")
+        with plyvel.DB(str(path)) as database:
+            return list(database)
     with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as transaction:
         return list(transaction.cursor())
 

@@ -45,14 +45,23 @@ def put(folder: Path, made: dict[str, bytes]) -> Path:
     return folder
 
 
-def check(folder: Path, made: dict[str, bytes]) -> None:
-    for target, names in cifar10.TARGETS.items():
+def check(folder: Path, made: dict[str, bytes], backend: str = "lmdb") -> None:
+    for name, names in cifar10.TARGETS.items():
+        target = f"{name}_{backend}"
         whole = b"".join(made[name] for name in names)
         rows = [whole[start : start + 3073] for start in range(0, len(whole), 3073)]
         found = contents(folder / target)
         assert [key for key, _ in found] == [b"%05d" % index for index in range(len(rows))]
         for (_, value), row in zip(found, rows, strict=True):
             assert Datum.FromString(value) == Datum(channels=3, height=32, width=32, label=row[0], data=row[1:])
+
+
+def test_leveldbs_hold_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("plyvel")
+    made = files()
+    built = cifar10.build(tmp_path / "out", put(tmp_path / "from", made), verify=False, backend="leveldb")
+    assert list(built["databases"]) == ["cifar10_train_leveldb", "cifar10_test_leveldb"]
+    check(tmp_path / "out", made, "leveldb")
 
 
 @pytest.mark.parametrize("below", ["", "cifar-10-batches-bin"])

@@ -3,30 +3,20 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import pytest
 
 from caffelite.errors import DataError
 from caffelite.proto import Datum
-from caffelite.tools import datum_lmdb, idx, mnist
+from caffelite.tools import idx, mnist
 
+from .databases import contents
 from .idx_files import packed, write_small_mnist
 
 REPO = Path(__file__).parents[2]
 REAL = Path(os.environ.get("CAFFELITE_DATASETS", REPO.parent / "shared")) / "mnist"
-
-
-def contents(path: Path) -> list[tuple[bytes, bytes]]:
-    """Keys and values, read by lmdb alone."""
-    with lmdb.open(str(path), readonly=True, lock=False) as environment, environment.begin() as txn:
-        return list(txn.cursor())
 
 
 def test_databases_hold_the_digits_in_the_originals_form(tmp_path: Path) -> None:
@@ -56,6 +46,19 @@ def test_real_mnist_is_converted_and_verified(tmp_path: Path) -> None:
     assert all(found["kept"] for found in again["databases"].values()) and again["source"] is None
 
 
+def test_leveldbs_are_called_so_and_kept(tmp_path: Path) -> None:
+    pytest.importorskip("plyvel")
+    write_small_mnist(tmp_path / "idx")
+    made = mnist.build(tmp_path / "out", tmp_path / "idx", verify=False, backend="leveldb")
+    assert list(made["databases"]) == ["mnist_train_leveldb", "mnist_test_leveldb"]
+    again = mnist.build(tmp_path / "out", tmp_path / "idx", verify=False, backend="leveldb")
+    assert all(found["kept"] for found in again["databases"].values())
+    as_lmdb = mnist.build(tmp_path / "out", tmp_path / "idx", verify=False)
+    assert not any(found["kept"] for found in as_lmdb["databases"].values())
+    for name in ("mnist_train", "mnist_test"):
+        assert contents(tmp_path / "out" / f"{name}_leveldb") == contents(tmp_path / "out" / f"{name}_lmdb")
+
+
 def test_a_whole_database_is_kept_unless_forced(tmp_path: Path) -> None:
     write_small_mnist(tmp_path / "idx")
     mnist.build(tmp_path, tmp_path / "idx", verify=False)
@@ -70,12 +73,12 @@ def test_a_whole_database_is_kept_unless_forced(tmp_path: Path) -> None:
 def test_what_lies_under_the_name_is_not_lost(tmp_path: Path) -> None:
     write_small_mnist(tmp_path / "idx")
     mnist.build(tmp_path, tmp_path / "idx", verify=False)
-    with pytest.raises(DataError, match="exists and holds 25 records") as caught:
+    with pytest.raises(DataError, match="exists and holds 25 records instead of 60000") as caught:
         mnist.build(tmp_path, tmp_path / "idx")
     assert "--force" in str(caught.value)
     (tmp_path / "other" / "mnist_train_lmdb").mkdir(parents=True)
     (tmp_path / "other" / "mnist_train_lmdb" / "thesis.txt").write_text("mine")
-    with pytest.raises(DataError, match="not an LMDB; it is left alone"):
+    with pytest.raises(DataError, match="not a folder with a database and nothing else; it is left alone"):
         mnist.build(tmp_path / "other", tmp_path / "idx", force=True, verify=False)
     assert (tmp_path / "other" / "mnist_train_lmdb" / "thesis.txt").read_text() == "mine"
 
@@ -151,73 +154,6 @@ def test_images_and_labels_must_be_equally_many(tmp_path: Path) -> None:
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(packed(np.zeros(6, np.uint8)))
     with pytest.raises(DataError, match="7 t10k images, but 6 labels"):
         mnist.read_digits(mnist.find_idx(tmp_path), "t10k", verify=False)
-
-
-def test_the_map_grows_with_the_data(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (1500, 1, 60, 60), dtype=np.uint8)
-    assert images.nbytes > 4 * datum_lmdb._FIRST_MAP
-    datum_lmdb.write(tmp_path / "db", images, [0] * len(images))
-    values = [Datum.FromString(value).data for _, value in contents(tmp_path / "db")]
-    assert b"".join(values) == images.tobytes()
-
-
-def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[tuple[str, int, int | None]] = []
-    datum_lmdb.write(
-        tmp_path / "db", np.zeros((2500, 1, 1, 1), np.uint8), [0] * 2500, progress=lambda *now: told.append(now)
-    )
-    assert told == [("db", 1000, 2500), ("db", 2000, 2500), ("db", 2500, 2500)]
-
-
-KILLED = """
-import sys, time
-import numpy as np
-from pathlib import Path
-from caffelite.tools.datum_lmdb import write
-
-def slowly(what, done, total):
-    print(done, flush=True)
-    time.sleep(60)
-
-write(Path(sys.argv[1]), np.zeros((3000, 1, 28, 28), np.uint8), [1] * 3000, sys.argv[2] == "True", slowly)
-"""
-
-
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("there", [False, True])
-def test_a_killed_conversion_leaves_nothing_half_made(tmp_path: Path, there: bool, signal_number: int) -> None:
-    path = tmp_path / "mnist_train_lmdb"
-    if there:
-        datum_lmdb.write(path, np.ones((4, 1, 2, 2), np.uint8), range(4))
-    before = contents(path) if there else None
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(path), str(there)],
-        cwd=REPO,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"1000\n"
-    process.send_signal(signal_number)
-    process.wait()
-    process.stdout.close()
-    assert (contents(path) if path.exists() else None) == before
-    left = [file.name for file in tmp_path.iterdir() if file != path]
-    assert len(left) == (1 if signal_number == signal.SIGKILL else 0)
-
-    hours_ago = time.time() - 7200
-    for partial in tmp_path.glob(".*.partial"):
-        for file in (*partial.rglob("*"), partial):
-            os.utime(file, (hours_ago, hours_ago))
-    datum_lmdb.write(path, np.ones((5, 1, 2, 2), np.uint8), range(5), force=True)
-    assert len(contents(path)) == 5
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-
-
-def test_a_failed_write_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot write to"):
-        datum_lmdb.write(tmp_path / "file" / "db", np.zeros((1, 1, 1, 1), np.uint8), [0])
 
 
 def test_checksums_are_of_the_uncompressed_content(tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caffelite.data.records import RecordStream
-from caffelite.data.sources import acquire
 from caffelite.errors import DataError
+from caffelite.proto import Datum
 from caffelite.tools import digits
 
+from .databases import contents
 
-def records(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    stream = RecordStream(acquire(path, "LMDB"))
-    read = stream.read(0, count)
-    stream.close()
-    return np.asarray(read.images), read.labels
+
+def records(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    datums = [Datum.FromString(value) for _, value in contents(path)]
+    images = [
+        np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width) for datum in datums
+    ]
+    return np.stack(images), np.array([datum.label for datum in datums])
 
 
 def test_scikit_learns_digits_become_two_databases(tmp_path: Path) -> None:
@@ -27,8 +29,8 @@ def test_scikit_learns_digits_become_two_databases(tmp_path: Path) -> None:
         "digits_train_lmdb": 1497,
         "digits_test_lmdb": 300,
     }
-    images, labels = records(tmp_path / "digits_train_lmdb", 1497)
-    more = records(tmp_path / "digits_test_lmdb", 300)
+    images, labels = records(tmp_path / "digits_train_lmdb")
+    more = records(tmp_path / "digits_test_lmdb")
     images, labels = np.concatenate([images, more[0]]), np.concatenate([labels, more[1]])
     np.testing.assert_array_equal(labels, bunch.target)
     assert images.shape == (1797, 1, 28, 28) and images.dtype == np.uint8
@@ -44,6 +46,17 @@ def test_they_are_the_same_every_time_and_kept(tmp_path: Path) -> None:
     assert all(found["kept"] for found in digits.build(tmp_path)["databases"].values())
     assert not any(found["kept"] for found in digits.build(tmp_path, force=True)["databases"].values())
     assert (tmp_path / "digits_test_lmdb" / "data.mdb").read_bytes() == before
+
+
+def test_leveldbs_are_called_so(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn.datasets")
+    pytest.importorskip("plyvel")
+    assert list(digits.build(tmp_path, backend="leveldb")["databases"]) == [
+        "digits_train_leveldb",
+        "digits_test_leveldb",
+    ]
+    assert all(found["kept"] for found in digits.build(tmp_path, backend="leveldb")["databases"].values())
+    assert len(contents(tmp_path / "digits_test_leveldb")) == 300
 
 
 def test_without_scikit_learn_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

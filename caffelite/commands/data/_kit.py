@@ -16,6 +16,13 @@ backend_option = click.option(
     type=click.Choice(["lmdb", "leveldb"]),
     help="Insist on this kind of database; without it the kind is found by looking.",
 )
+written_option = click.option(
+    "--backend",
+    default="lmdb",
+    show_default=True,
+    type=click.Choice(["lmdb", "leveldb"]),
+    help="Write this kind of database.",
+)
 force_option = click.option("--force", is_flag=True, help="Write anew over what lies there already.")
 rgb_option = click.option(
     "--rgb", is_flag=True, help="The channels are R, G, B, as CIFAR-10's, instead of B, G, R as of decoded images."

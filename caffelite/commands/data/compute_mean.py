@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ...errors import UsageError
+from ...errors import DataError, Fault, UsageError
 from .._kit import debug_option, described
-from ._kit import PATH, backend_option, progress
+from ._kit import PATH, backend_option, force_option, progress
 
 
 @described(
@@ -28,15 +28,19 @@ from ._kit import PATH, backend_option, progress
 @click.argument("output_file", type=PATH, required=False)
 @click.option("--output", "-o", type=PATH, metavar="FILE", help="Write the mean image there.  The same as OUTPUT_FILE.")
 @backend_option
+@force_option
 @debug_option
-def command(db: Path, output_file: Path | None, output: Path | None, backend: str | None) -> None:
+def command(db: Path, output_file: Path | None, output: Path | None, backend: str | None, force: bool) -> None:
     from ...logs.text import number
     from ...tools.compute_mean import compute_mean
 
     if output_file and output:
         raise UsageError("OUTPUT_FILE and --output are two spellings of one thing", help="keep one")
+    target = output or output_file
+    if target and target.exists() and not force:
+        raise DataError(Fault(f'"{target}" exists', help="--force writes it anew"))
     mean = compute_mean(db, backend, progress())
-    if target := output or output_file:
+    if target:
         mean.write(target)
         click.echo(f"{target}: the mean of {mean.records} images, {'×'.join(map(str, mean.image.shape))}")
     click.echo(f"Number of channels: {len(mean.channels)}")

@@ -8,12 +8,12 @@ import click
 
 from ...errors import UsageError
 from .._kit import debug_option, described
-from ._kit import PATH, force_option, progress
+from ._kit import PATH, force_option, progress, written_option
 
 
 @described(
     "convert-imageset",
-    "image files as an LMDB, from a list or from a folder per class",
+    "image files as a database, from a list or from a folder per class",
     [
         "caffelite data convert-imageset images/ train.txt train_lmdb --shuffle",
         "caffelite data convert-imageset images/ train.txt train_lmdb --resize_height=256 --resize_width=256",
@@ -30,9 +30,7 @@ from ._kit import PATH, force_option, progress
 @click.option("--gray", is_flag=True, help="Make all images gray, with one channel.")
 @click.option("--shuffle", is_flag=True, help="Write the images in random order.")
 @click.option("--seed", default=1, show_default=True, metavar="N", help="What the random order follows from.")
-@click.option(
-    "--backend", default="lmdb", show_default=True, type=click.Choice(["lmdb", "leveldb"]), help="Only lmdb is written."
-)
+@written_option
 @click.option("--resize_width", default=0, type=click.IntRange(0), metavar="N", help="Resize to this width (0: not).")
 @click.option("--resize_height", default=0, type=click.IntRange(0), metavar="N", help="Resize to this height (0: not).")
 @click.option("--check_size", is_flag=True, help="Fail where an image has another size than the first.")
@@ -54,8 +52,6 @@ def command(
 ) -> None:  # fmt: skip
     if len(paths) not in (2, 3):
         raise UsageError(f"takes ROOT DB or ROOT LISTFILE DB, got {len(paths)} paths")
-    if backend != "lmdb":
-        raise UsageError("only LMDBs are written", help="leave --backend out, and in the net say backend: LMDB")
     if bool(resize_width) != bool(resize_height):
         raise UsageError("--resize_width and --resize_height go together: images are resized only where both are given")
     from ...tools.convert_imageset import LABELS, Options, convert, told
@@ -65,7 +61,7 @@ def command(
         "gray" if gray else "colour", resize, check_size, encoded, encode_type.lstrip(".").lower() or None
     )
     root, list_file, target = paths[0], paths[1] if len(paths) == 3 else None, paths[-1]
-    made = convert(root, list_file, target, options, seed if shuffle else None, max_bad, force, progress())
+    made = convert(root, list_file, target, options, seed if shuffle else None, max_bad, force, progress(), backend)
     for fault in told(made.bad):
         click.echo(f"left out: {fault}", err=True)
     bad = f"; {len(made.bad)} could not be read" if made.bad else ""

@@ -12,28 +12,32 @@ from ._kit import PATH, backend_option, name_range, progress, rgb_option
 
 @described(
     "info",
-    "what is in a database: records, shapes, labels, keys",
+    "what is in a data set: records, shapes, labels, keys",
     [
         "caffelite data info mnist_train_lmdb",
+        "caffelite data info train.h5",
         "caffelite data info mnist_train_lmdb --picture first.png --first 100",
     ],
-    notes="Every record is looked at; of encoded images only the header.  Exit status 1 if any are damaged.",
+    notes=(
+        "PATH is an LMDB, a LevelDB, an HDF5 file, or a folder of images with list.txt or with a folder per class.  "
+        "Every record is looked at; of encoded images only the header.  Exit status 1 if any are damaged."
+    ),
 )
-@click.argument("db", type=PATH)
+@click.argument("path", type=PATH)
 @click.option("--picture", type=PATH, metavar="FILE", help="Draw the first records into this file, a .png or the like.")
 @click.option("--first", default=64, show_default=True, type=click.IntRange(1), metavar="N", help="So many of them.")
 @rgb_option
 @backend_option
 @debug_option
-def command(db: Path, picture: Path | None, first: int, rgb: bool, backend: str | None) -> None:
+def command(path: Path, picture: Path | None, first: int, rgb: bool, backend: str | None) -> None:
     from ...errors import DataError
     from ...tools.info import describe, write_first
 
-    info = describe(db, backend, progress())
+    info = describe(path, backend, progress())
     for line in info.lines():
         click.echo(line)
     if info.damaged:
         raise DataError(info.damaged)
     if picture:
-        low, high = write_first(db, picture, first, backend, rgb)
+        low, high = write_first(path, picture, first, rgb)
         click.echo(f"picture  {picture}: values {name_range(low, high)}")

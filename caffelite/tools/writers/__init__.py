@@ -1,0 +1,227 @@
+"""Databases of labelled images that a Data layer, the original's or ours, reads: one file per kind of database.
+
+Nothing lies under a database's name until it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.sources import acquire, release, resolve
+from ...data.sources import kinds as sources
+from ...errors import DataError, Fault
+from ...proto import Datum
+from ...registry import Registry
+from ..progress import Progress
+from ..whole import whole
+
+Record = tuple[bytes, bytes]
+"""A key and a value."""
+
+_COMMIT_EVERY = 1000
+_COMMIT_BYTES = 32 << 20
+
+
+class Writer(ABC):
+    """A new database in an empty folder.
+
+    Its methods, the constructor included, raise OSError where the disk or the library fails, and DataError where a
+    record cannot be kept.
+    """
+
+    file_names: ClassVar[str]
+    """A regular expression: what the files of such a database are called."""
+
+    @classmethod
+    @abstractmethod
+    def check(cls) -> None:
+        """Raise DataError where the library that writes these databases is not installed."""
+
+    @abstractmethod
+    def __init__(self, folder: Path) -> None: ...
+
+    @abstractmethod
+    def put(self, records: Sequence[Record]) -> None:
+        """Add these records at once."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """See to it that all records are on the disk."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the database, finished or not."""
+
+
+kinds: Registry[type[Writer]] = Registry("database backend", "caffelite.tools.writers")
+
+
+def write_images(
+    path: Path,
+    images: NDArray[np.uint8],
+    labels: Sequence[int],
+    force: bool = False,
+    progress: Progress | None = None,
+    *,
+    key_format: bytes = b"%08d",
+    backend: str = "lmdb",
+) -> None:
+    """Write a database of raw pixels: :func:`write_records` of images N×C×H×W and labels, N.
+
+    Args:
+        key_format: what makes a key of a record's number.
+    """
+    write_records(path, _raw(images, labels, key_format), len(images), force, progress, backend)
+
+
+def _raw(images: NDArray[np.uint8], labels: Sequence[int], key_format: bytes) -> Iterator[Record]:
+    channels, height, width = images.shape[1:]
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        datum = Datum(channels=channels, height=height, width=width, data=image.tobytes(), label=int(label))
+        yield key_format % index, datum.SerializeToString()
+
+
+def write_records(
+    path: Path,
+    records: Iterable[Record],
+    total: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    backend: str = "lmdb",
+) -> int:
+    """Write a database of these records; nothing is there under its name until it is whole.
+
+    Args:
+        records: what they raise leaves `path` as it was.  The keys of an LMDB must ascend.
+        total: how many there will be, for `progress`.
+        force: replace a database that lies at `path`.
+        backend: one of :data:`kinds`.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        DataError: as :func:`check_target`; two records have one key, or one cannot be kept; or writing failed.
+    """
+    check_target(path, backend, force)
+    path = path.absolute()
+    done = 0
+    with whole(path) as unfinished:
+        with _told_of(path, unfinished):
+            unfinished.mkdir()
+            writer = kinds[backend](unfinished)
+        with closing(writer):
+            for part in _parts(records):
+                with _told_of(path, unfinished):
+                    writer.put(part)
+                done += len(part)
+                if progress:
+                    progress(path.name, done, total)
+            with _told_of(path, unfinished):
+                writer.finish()
+    return done
+
+
+@contextmanager
+def _told_of(path: Path, unfinished: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        said = (os.strerror(error.errno) if error.errno else str(error)).replace(str(unfinished), str(path))
+        raise DataError(Fault(f'writing "{path}" failed: {said}', help="is there room on the disk?")) from error
+
+
+@contextmanager
+def as_os_error(kind: type[Exception]) -> Iterator[None]:
+    """What a library raises of its own, as an OSError of the same words."""
+    try:
+        yield
+    except kind as error:
+        said = error.args[0] if error.args else kind.__name__  # plyvel gives bytes
+        raise OSError(said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)) from error
+
+
+def _parts(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records in portions, each to be committed at once."""
+    part: list[Record] = []
+    size = 0
+    for record in records:
+        part.append(record)
+        size += len(record[1])
+        if len(part) == _COMMIT_EVERY or size >= _COMMIT_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def shown(key: bytes) -> str:
+    """A key for messages."""
+    return key.decode("utf-8", "backslashreplace")
+
+
+def check_target(path: Path, backend: str, force: bool) -> None:
+    """See that a database of this kind can be written to `path`, and destroys nothing.
+
+    Raises:
+        DataError: its library is not installed; a database lies there (unless `force`), or something that is none.
+    """
+    kinds[backend].check()
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    there = _kind_at(path)
+    if there is None:
+        what = "exists and is not a folder with a database and nothing else; it is left alone"
+        raise DataError(Fault(f'"{path}" {what}', help="give another name"))
+    if not force:
+        raise DataError(Fault(f'"{path}" exists and is {sources[there].called}', help="--force writes it anew"))
+
+
+def _kind_at(path: Path) -> str | None:
+    """The kind of the database at `path`, if it is a folder that holds nothing else."""
+    names = [file.name for file in path.iterdir()] if path.is_dir() else []
+    for kind in kinds:
+        alone = all(re.fullmatch(kinds[kind].file_names, name) for name in names)
+        if alone and sources[kind.upper()].lies_at(path):
+            return kind.upper()
+    return None
+
+
+def is_kept(path: Path, backend: str, records: int | None, force: bool) -> bool:
+    """Whether the database at `path` is whole and stays as it is; otherwise it is to be written.
+
+    Args:
+        records: how many it must have (None: any number).
+
+    Raises:
+        DataError: as :func:`check_target`, or there are more or fewer records.
+    """
+    found = 0 if force else count_in(path, backend)
+    if found and records in (None, found):
+        return True
+    if found:
+        message = f'"{path}" exists and holds {found} records instead of {records}'
+        raise DataError(Fault(message, help="--force writes it anew"))
+    check_target(path, backend, force)
+    return False
+
+
+def count_in(path: Path, backend: str) -> int:
+    """How many records the database of this kind at `path` holds; 0 where there is none that can be opened."""
+    try:
+        source = acquire(path, resolve(path, backend.upper()))
+    except DataError:
+        return 0
+    try:
+        return len(source)
+    finally:
+        release(source)
