@@ -58,12 +58,13 @@ def make_layer(param: Any, phase: int, places: Places) -> Any:
 
 @dataclass(slots=True)
 class NetFile:
-    """A net as read and upgraded, with what was odd about it."""
+    """A net as read and upgraded, with what was odd about it; `strict`: what is odd about its graph is an error."""
 
     message: Any
     places: Places = nowhere
     warnings: list[Fault] = field(default_factory=list)
     path: str | None = None
+    strict: bool = False
 
 
 def read_net(path: str | os.PathLike[str], *, strict: bool = False, sets: Sequence[str] = ()) -> NetFile:
@@ -73,7 +74,7 @@ def read_net(path: str | os.PathLike[str], *, strict: bool = False, sets: Sequen
         PrototxtError, UpgradeError: with every fault of the file.
     """
     text = prototxt.load(os.fspath(path), NetParameter, strict=strict)
-    return _upgraded_net(text.message, text.places, text.warnings, os.fspath(path), sets, text)
+    return _upgraded_net(text.message, text.places, text.warnings, os.fspath(path), sets, text, strict)
 
 
 def _upgraded_net(
@@ -83,9 +84,10 @@ def _upgraded_net(
     path: str | None,
     sets: Sequence[str] = (),
     text: prototxt.Loaded[Any] | None = None,
+    strict: bool = False,
 ) -> NetFile:
     upgraded = upgrade_net(message, places)
-    result = NetFile(upgraded.message, upgraded.places, [*warnings, *upgraded.notes], path)
+    result = NetFile(upgraded.message, upgraded.places, [*warnings, *upgraded.notes], path, strict)
     if sets:
         base = text or prototxt.Loaded.of(result.message)
         changed = prototxt.override(replace(base, message=result.message, places=result.places), sets)
@@ -100,8 +102,14 @@ def build_graph(
     given: Mapping[str, tuple[int, ...]] | None = None,
     missing_data: bool = False,
 ) -> graphs.Graph:
-    """The graph of a net in a state; see :func:`caffelite.graph.build`."""
-    return graphs.build(net.message, state, make_layer, net.places, given=given, missing_data=missing_data)
+    """The graph of a net in a state; see :func:`caffelite.graph.build`.
+
+    With `missing_data`, warnings stay warnings in a strict file: the caller goes on to find everything.
+    """
+    graph = graphs.build(net.message, state, make_layer, net.places, given=given, missing_data=missing_data)
+    if net.strict and graph.warnings and not missing_data:
+        raise GraphError(replace(fault, severity="error") for fault in graph.warnings)
+    return graph
 
 
 def load_net(
@@ -213,7 +221,7 @@ def read_solver(
     def net(kind: str, value: Any, index: int | None = None) -> NetFile:
         if not isinstance(value, str):
             place = kind if index is None else f"{kind}[{index}]"
-            return _upgraded_net(value, prototxt.sub(text.places, place), (), name, net_sets)
+            return _upgraded_net(value, prototxt.sub(text.places, place), (), name, net_sets, strict=strict)
         if value not in read:
             read[value] = read_net(find(value, Path(name).parent), strict=strict, sets=net_sets)
         return read[value]

@@ -64,6 +64,7 @@ def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple
         bottoms = [values[index].shape if index >= 0 else None for index in node.reads]
         known = [shape for shape in bottoms if shape is not None]
         tops: list[Shape | None] = [None] * len(node.tops)
+        warnings += node.layer.warnings() if node.layer is not None else []
         if node.layer is not None and len(known) == len(bottoms):
             try:
                 declared = _declare(node, known)

@@ -106,7 +106,12 @@ class Layer:
     its bottom where it works in place (ReLU, BNLL)."""
     ungraded: ClassVar[frozenset[int]] = frozenset()
     """Bottoms that never get a gradient (labels, targets): force_backward leaves them out, as Caffe's
-    AllowForceBackward does."""
+    AllowForceBackward does, and a backward that needs one of them is refused."""
+    passed_over: ClassVar[frozenset[int]] = frozenset()
+    """Those of `ungraded` that are not refused: the original leaves their gradient alone without a word."""
+    varies: ClassVar[bool] = False
+    """The sizes of its tops depend on the values of its bottoms (Filter): `shapes` gives the largest, and the net tells
+    the layers behind it the real ones in every pass."""
 
     def __init__(self, param: Any, phase: int = 0, places: Places = nowhere) -> None:
         self.param = param
@@ -128,6 +133,12 @@ class Layer:
     def fault(self, message: str, field: str = "", help: str | None = None, severity: str = "error") -> Fault:
         """A fault of this layer, placed at the field it is about."""
         return Fault(message, self.places(field), help, self.name, self.type, severity)  # type: ignore[arg-type]
+
+    def without_effect(self, field: str, why: str) -> list[Fault]:
+        """A warning if the setting at the dotted path `field` ("pooling_param.p") is given, for `warnings`."""
+        holder, _, name = field.partition(".")
+        given = self.settings(holder).HasField(name)
+        return [self.fault(f"{name} has no effect: {why}", field, "leave it out", "warning")] if given else []
 
     def require(self, ok: bool, field: str, rule: str, help: str | None = None) -> bool:
         """Note a fault unless `ok`.  The message reads the field's value itself: "<field> <rule>, got <value>".
@@ -177,6 +188,10 @@ class Layer:
     def setup(self, bottoms: Sequence[Shape]) -> None:
         """Validate the settings and declare `self.weights`.  Called once, before `shapes`."""
 
+    def warnings(self) -> Sequence[Fault]:
+        """What is odd but harmless about the settings.  Asked once, when the net is built."""
+        return ()
+
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         """The tops' shapes for these bottoms.  May be called again with other shapes; must not change `weights`."""
         raise NotImplementedError(f"{type(self).__name__} does not say its top shapes")
@@ -187,6 +202,9 @@ class Layer:
         """The tops' values.  Differentiable through autograd wherever Caffe has a gradient; a top that may equal a
         bottom must be returned as a new tensor (or the same one), never computed into the bottom's memory."""
         raise NotImplementedError(f"{type(self).__name__} does not compute")
+
+    def close(self) -> None:
+        """Release files and threads.  May be called twice."""
 
     def scratch(self, bottoms: Sequence[torch.Tensor], gradient: torch.Tensor) -> torch.Tensor | None:
         """What the original leaves in the `diff` of a first bottom that needs no gradient, `gradient` being that of the

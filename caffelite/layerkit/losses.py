@@ -9,8 +9,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import LayerError
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import ops
+from ..errors import DataError, Fault, LayerError
 from .base import Layer, Shape, exactly, torch
+from .class_weights import LabelCounts, balanced, by_class, listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +44,114 @@ class LossLayer(Layer):
             "bottom",
         )
         return [(), scores][: max(1, len(self.param.top))]
+
+    def warnings(self) -> list[Fault]:
+        settings = self.settings("loss_param")
+        given = [field for field in ("weight_by_label_freqs", "class_weighting") if getattr(settings, field)]
+        why, help = "has no effect: this loss does not weigh classes", "leave it out"
+        return [self.fault(f"{field} {why}", f"loss_param.{field}", help, "warning") for field in given]
+
+
+class ClassLoss(LossLayer):
+    """Base of losses whose labels are classes: with `loss_param { weight_by_label_freqs: true }` the term of a label of
+    class c, and its gradient, is multiplied by a weight of class c.
+
+    `class_weighting` lists these weights.  Where it is left out, the net counts the labels of the training data and
+    hands them to `weigh_by`.  What the sum of the terms is divided by does not change: a label counts as one, whatever
+    it weighs.  A type calls `expect_classes` in `shapes`, and `weigh` in `forward` where `weighted` is true.
+
+    Source: `src/caffe/layers/softmax_loss_layer.cpp` of SegNet's fork; weights from counts are caffelite's own.
+
+    Attributes:
+        ignore: the label that is left out, if any.
+        classes: how many there are.
+        weighted: whether terms are multiplied by class weights.
+        class_weights: the weights; None until there are any.
+    """
+
+    ignore: int | None = None
+    classes = 0
+    weighted = False
+    class_weights: NDArray[np.float32] | None = None
+    _table: Tensor | None = None
+
+    @property
+    def weighs_by_counts(self) -> bool:
+        """Whether the weights are to come from `weigh_by`."""
+        return self.weighted and not self.settings("loss_param").class_weighting
+
+    def warnings(self) -> list[Fault]:
+        settings = self.settings("loss_param")
+        if settings.weight_by_label_freqs or not settings.class_weighting:
+            return []
+        message, field = "class_weighting has no effect without weight_by_label_freqs: true", "class_weighting"
+        return [self.fault(message, f"loss_param.{field}", "add weight_by_label_freqs: true", "warning")]
+
+    def expect_classes(self, classes: int) -> None:
+        """Read the settings about class weights; notes a fault unless the weights are sound, and one for each class."""
+        settings = self.settings("loss_param")
+        self.classes, self.weighted = classes, bool(settings.weight_by_label_freqs)
+        if self.weighted and settings.class_weighting:
+            self.class_weights = np.array(settings.class_weighting, np.float32)
+        if self.class_weights is None:
+            return
+        sound, field = np.isfinite(self.class_weights) & (self.class_weights >= 0), "loss_param.class_weighting"
+        for index in np.flatnonzero(~sound).tolist():
+            what = f"class_weighting of class {index} must be a number from 0 on, got {self.class_weights[index]:g}"
+            self.expect(False, what, f"{field}[{index}]")
+        count = len(self.class_weights)
+        self.expect(count == classes, f"needs one class_weighting for each of {classes} classes, got {count}", field)
+
+    def weigh_by(self, counts: LabelCounts, whose: str) -> NDArray[np.float32]:
+        """Take the weights from how often each label occurs: see :func:`.class_weights.balanced`.
+
+        Args:
+            counts: of every label; `ignore` is left out.
+            whose: who counted, for messages.
+
+        Returns:
+            The weights.
+
+        Raises:
+            DataError: a label is no class.
+        """
+        found, strangers = by_class(counts, self.classes, self.ignore)
+        if strangers:
+            message = f"labels of {whose} must be classes from 0 to {self.classes - 1}, got {listed(strangers)}"
+            help = "class weights come from the frequencies of the labels: correct these, or list class_weighting"
+            raise DataError(self.fault(message, "loss_param.weight_by_label_freqs", help))
+        weights = balanced(found)
+        self.share_weights(weights)
+        return weights
+
+    def share_weights(self, weights: NDArray[np.float32]) -> None:
+        """Use these weights, the train net's, in place of counted ones.
+
+        Raises:
+            LayerError: there is not one for each class.
+        """
+        if len(weights) != self.classes:
+            message = f"the train net has class weights for {len(weights)} classes, this layer has {self.classes}"
+            raise LayerError(self.fault(message, "loss_param.weight_by_label_freqs"))
+        self.class_weights, self._table = weights, None
+
+    def weigh(self, indices: Tensor, counted: Tensor | None, divisor: float | None) -> tuple[Tensor, float | Tensor]:
+        """What the terms of labels are multiplied by, and what their sum is divided by.
+
+        Args:
+            indices, counted: `indices` and `weights` of the :class:`Labels`.
+            divisor: see :func:`divisor`.
+
+        Raises:
+            LayerError: there are no weights yet.
+        """
+        if self._table is None or self._table.device != indices.device:
+            if self.class_weights is None:
+                help = "a net counts the labels when it is made; a layer by itself needs class_weighting"
+                raise LayerError(self.fault("has no class weights yet", "loss_param.weight_by_label_freqs", help))
+            self._table = torch.from_numpy(self.class_weights).to(indices.device)
+        weights = self._table[indices]
+        return weights if counted is None else weights * counted, ops.losses.divisor_of(counted, divisor)
 
 
 class Labels(NamedTuple):

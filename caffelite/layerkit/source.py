@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from ..data.label_counts import LabelCounts
+from ..errors import DataError
 from .base import Layer, exactly
+
+LIST_WEIGHTS = "list class_weighting, one for each class, in the loss that says weight_by_label_freqs"
+"""What to do where labels cannot be counted."""
 
 
 class SourceLayer(Layer):
@@ -17,5 +22,15 @@ class SourceLayer(Layer):
 
     consumed: int = 0
 
-    def close(self) -> None:
-        """Release files and threads."""
+    def label_counts(self, top: int) -> LabelCounts:
+        """How often each label stands in the records behind top number `top`; every record counts once.
+
+        Raises:
+            DataError: this type cannot count (the default), or not this top; or the data is missing or damaged.
+        """
+        raise self.cannot_count(top, "")
+
+    def cannot_count(self, top: int, why: str) -> DataError:
+        """The error of a layer that cannot count the labels of a top."""
+        message = f'cannot count the labels of its top "{self.param.top[top]}"{f": {why}" if why else ""}'
+        return DataError(self.fault(message, f"top[{top}]", LIST_WEIGHTS))

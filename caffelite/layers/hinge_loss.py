@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..layerkit import Run, Shape, layer
 from ..layerkit.base import torch
-from ..layerkit.losses import LossLayer, class_labels
+from ..layerkit.losses import ClassLoss, class_labels
 from ..proto import HingeLossParameter
 
 if TYPE_CHECKING:
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 @layer("HingeLoss")
-class HingeLoss(LossLayer):
+class HingeLoss(ClassLoss):
     """One-versus-all hinge loss: Σ max(0, 1 + s·x) / N, s being −1 for the true class and 1 for all others; 0-d.
 
     With `hinge_loss_param { norm: L2 }` the maxima are squared.  Bottoms: scores (all axes but the first count as one
-    axis of classes), and one label per sample.
+    axis of classes), and one label per sample.  Class weights (`loss_param { weight_by_label_freqs class_weighting }`)
+    are those of SoftmaxWithLoss: a sample counts by that of its label.
 
     Source: `src/caffe/layers/hinge_loss_layer.cpp`.
     """
@@ -37,7 +38,8 @@ class HingeLoss(LossLayer):
             f"needs one label per sample: {scores[0]}, got {math.prod(labels)} labels of shape {labels}",
             "bottom[1]",
         )
-        self.samples, self.classes = scores[0], math.prod(scores[1:])
+        self.samples = scores[0]
+        self.expect_classes(math.prod(scores[1:]))
         return tops
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -47,6 +49,8 @@ class HingeLoss(LossLayer):
         margins = torch.relu(1 + sign * scores)
         if self.squared:
             margins = margins.square()
+        if self.weighted:
+            counted, _ = self.weigh(indices, counted, self.samples)
         if counted is not None:
             margins = margins * counted.unsqueeze(1)
         return (margins.sum() / self.samples,)

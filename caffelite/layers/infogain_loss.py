@@ -14,7 +14,7 @@ from ..data.telling import find, folder_of, where_it_looked
 from ..errors import DataError
 from ..layerkit import Run, Shape, between, layer
 from ..layerkit.base import torch
-from ..layerkit.losses import LossLayer, class_labels, divisor, ignored, split_at
+from ..layerkit.losses import ClassLoss, class_labels, divisor, ignored, split_at
 from ..proto import BlobProto
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 @layer("InfogainLoss")
-class InfogainLoss(LossLayer):
+class InfogainLoss(ClassLoss):
     """−Σ Σ_k H[label, k]·log p_k / normaliser, 0-d, p being the softmax of the scores along `axis` (1 unless set).
 
     With the identity as H it is SoftmaxWithLoss.  Bottoms: scores, one label per prediction, and H (C·C numbers in any
     shape) unless `infogain_loss_param { source }` names a BlobProto file with it.  Probabilities are clipped at 1e-20.
-    `loss_param`: `normalization` and `ignore_label` as in SoftmaxWithLoss; `normalize` is refused.  A second top holds
-    the probabilities.  The scores alone get a gradient.
+    `loss_param`: `normalization`, `ignore_label` and class weights as in SoftmaxWithLoss; `normalize` is refused.  A
+    second top holds the probabilities.  The scores alone get a gradient.
 
     Source: `src/caffe/layers/infogain_loss_layer.cpp`.
     """
@@ -73,7 +73,8 @@ class InfogainLoss(LossLayer):
         tops, scores = self.top_shapes(bottoms), bottoms[0]
         self.index = self.axis(self.settings("infogain_loss_param").axis, len(scores), "infogain_loss_param.axis")
         outer, inner = split_at(self, scores, bottoms[1], self.index)
-        self.classes, self.label_shape = scores[self.index], scores[: self.index] + scores[self.index + 1 :]
+        self.label_shape = scores[: self.index] + scores[self.index + 1 :]
+        self.expect_classes(scores[self.index])
         self.divisor = divisor(self.mode, outer, inner, self.ignore)
         numbers = math.prod(bottoms[2]) if self.numbers is None else self.numbers.size
         self.expect(
@@ -93,6 +94,9 @@ class InfogainLoss(LossLayer):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         scores = bottoms[0]
+        by: float | Tensor | None = self.divisor
         indices, counted = class_labels(self, bottoms[1], self.label_shape, self.classes, self.ignore)
-        loss = ops.losses.infogain_loss(scores, self._matrix(bottoms), indices, counted, self.index, self.divisor)
+        if self.weighted:
+            counted, by = self.weigh(indices, counted, self.divisor)
+        loss = ops.losses.infogain_loss(scores, self._matrix(bottoms), indices, counted, self.index, by)
         return (loss,) if len(self.param.top) < 2 else (loss, scores.detach().softmax(self.index))

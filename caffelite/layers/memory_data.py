@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.label_counts import LabelCounts
 from ..data.telling import log
 from ..errors import DataError, LayerError
 from ..layerkit import Run, Shape, SourceLayer, exactly, layer
@@ -53,6 +54,9 @@ class MemoryData(SourceLayer):
         settings = self.param.memory_data_param
         batch, *image = (int(getattr(settings, name)) for name in _SIZES)
         return [(batch, *image), (batch, 1, 1, 1)]
+
+    def label_counts(self, top: int) -> LabelCounts:
+        raise self.cannot_count(top, "they are handed over only after the net is made")
 
     def set_arrays(self, data: Any, labels: Any) -> None:
         """Read from these arrays, from their beginning.

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from .. import ops
 from ..layerkit import Run, Shape, between, exactly, layer
-from ..layerkit.losses import VALID, LossLayer, class_labels, divisor, ignored, normalization, split_at
+from ..layerkit.losses import VALID, ClassLoss, class_labels, divisor, ignored, normalization, split_at
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @layer("SoftmaxWithLoss")
-class SoftmaxWithLoss(LossLayer):
+class SoftmaxWithLoss(ClassLoss):
     """Multinomial logistic loss of the softmax: −Σ log p[label] / normaliser, 0-d.
 
     Bottoms: scores with the classes on `softmax_param { axis }` (1 unless set), and one label per prediction, an
@@ -22,11 +22,14 @@ class SoftmaxWithLoss(LossLayer):
 
     `loss_param { normalization }`: VALID (default) divides by the number of labels that are not `ignore_label`, FULL by
     that of all labels, BATCH_SIZE by the samples, NONE by 1; never by less than 1.  The older `normalize` counts where
-    `normalization` is not set: true is VALID, false BATCH_SIZE.  A second top holds the probabilities; no gradient
-    comes back through it, and where `loss_weight` is given it is given twice.  (The original names this second top, but
-    its setup refuses every net that has it.)
+    `normalization` is not set: true is VALID, false BATCH_SIZE.  With `weight_by_label_freqs: true` a term counts
+    `class_weighting`[label] times; where that is left out, the weights come from how often each label occurs in the
+    training data.  Neither changes the normaliser.
 
-    Source: `src/caffe/layers/softmax_loss_layer.cpp`.
+    A second top holds the probabilities; no gradient comes back through it, and where `loss_weight` is given it is
+    given twice.  (The original names this second top, but its setup refuses every net that has it.)
+
+    Source: `src/caffe/layers/softmax_loss_layer.cpp`; class weights: the file of that name in SegNet's fork.
     """
 
     bottoms, tops = exactly(2), between(1, 2)
@@ -38,12 +41,16 @@ class SoftmaxWithLoss(LossLayer):
         tops, scores = self.top_shapes(bottoms), bottoms[0]
         self.index = self.axis(self.settings("softmax_param").axis, len(scores), "softmax_param.axis")
         outer, inner = split_at(self, scores, bottoms[1], self.index)
-        self.classes, self.label_shape = scores[self.index], scores[: self.index] + scores[self.index + 1 :]
+        self.label_shape = scores[: self.index] + scores[self.index + 1 :]
+        self.expect_classes(scores[self.index])
         self.divisor = divisor(self.mode, outer, inner, self.ignore)
         return tops
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         scores = bottoms[0]
+        by: float | Tensor | None = self.divisor
         indices, counted = class_labels(self, bottoms[1], self.label_shape, self.classes, self.ignore)
-        loss = ops.losses.softmax_loss(scores, indices, counted, self.index, self.divisor)
+        if self.weighted:
+            counted, by = self.weigh(indices, counted, self.divisor)
+        loss = ops.losses.softmax_loss(scores, indices, counted, self.index, by)
         return (loss,) if len(self.param.top) < 2 else (loss, scores.detach().softmax(self.index))

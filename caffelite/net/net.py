@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..layerkit import Run, SourceLayer
 from ..runtime import device as devices
 from ..runtime import seeds
 from ..snapshot import LayerParts, NetParts, blob_to_array, read_weights, write_weights
+from . import class_weights
 from . import weights as weight_loading
 from .blob import Blob, Parameter, SharedView
 from .debug import Watcher
@@ -33,7 +35,8 @@ class Net:
         device: where it computes.
         seed: names every random draw together with layer and position.
         observed: keep every blob and gradient (Python API, debug_info) instead of only losses and outputs.
-        share: a net whose weights this one uses, matched by layer name (a solver's test nets).
+        share: a net whose weights this one uses, matched by layer name (a solver's test nets); class weights that come
+            from counted labels, too.
 
     Attributes:
         blobs: every blob by name.
@@ -69,6 +72,7 @@ class Net:
         self.rows: list[list[Parameter | SharedView]] = []
         self.parameters: list[Parameter] = []
         self._make_weights(share)
+        class_weights.settle(graph, share.graph if share else None)
         self.params = {name: row for name, row in self.named_rows() if row}
         self.debug_info = bool(graph.message.debug_info)
         self._fast: FastPlan | None = None
@@ -154,9 +158,9 @@ class Net:
         """One forward pass; returns the weighted loss, a 0-d tensor on the net's device."""
         self.follow_inputs()
         self.pull()
-        if self._layerwise():
-            return self.observed_plan.forward()
-        return self.fast_plan.forward(backward=False)
+        loss = self.observed_plan.forward() if self._layerwise() else self.fast_plan.forward(backward=False)
+        self.push()
+        return loss
 
     def forward_backward(self) -> torch.Tensor:
         """One forward and backward pass; gradients are added to those of `parameters`.  Returns the weighted loss."""
@@ -295,9 +299,10 @@ class Net:
         write_weights(path, NetParts(self.name, [LayerParts(*parts) for parts in self.arrays(diff)]))
 
     def close(self) -> None:
-        """Release files and threads of the data layers."""
-        for _, layer in self.sources():
-            layer.close()
+        """Release files and threads of the layers; a file that a layer writes is whole then."""
+        with ExitStack() as closing:  # all of them, even where one fails
+            for node in self.graph.nodes:
+                closing.callback(node.layer.close)
 
 
 def _known(graph: Graph, node: Node) -> bool:
