@@ -21,6 +21,7 @@ _PNG_LUMA = np.array([9798, 19235, 3735], np.int32)
 """What libpng, which OpenCV reads PNG with, makes of the weights 0.299 and 0.587: 32768ths of R, G, B, cut off."""
 
 
+_PNG = b"\x89PNG"
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "SUN", "TIFF", "WEBP")
 """Those that OpenCV decodes, and GIF.  Pillow knows more, some of which start other programs (EPS: Ghostscript)."""
 
@@ -80,6 +81,8 @@ def open_image(data: bytes, colour: Colour = "as stored") -> Picture | NDArray[n
     from PIL import Image, UnidentifiedImageError
 
     try:
+        if data.startswith(_PNG):  # Pillow looks at the checksums of a PNG only where it is asked to
+            Image.open(BytesIO(data), formats=("PNG",)).verify()
         with Image.open(BytesIO(data), formats=_FORMATS) as opened:
             image = opened if colour == "as stored" else _of_8_bits(opened)
             if image.mode not in _STORED_MODES:

@@ -9,6 +9,9 @@ its size.  It answers requests on standard input until that is closed.  A reques
 runs of records (first, how many); an answer is (what, count, bytes).  What: "r" the values of these records, "k" their
 keys; "+" they lie in the memory behind HEAD: `count` lengths, then the values; "-" a message
 lies there.  The memory begins with what is being read, for the reader to tell where this process ended.
+
+LMDB keeps no checksums.  Beside a database that we wrote lies a file with the CRC-32 of each key and value, which is
+checked when a record is read for the first time.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ import os
 import signal
 import struct
 import sys
+import zlib
+from array import array
 from itertools import islice, pairwise
 from typing import Any
 
@@ -33,6 +38,11 @@ EVERY = 16
 """Of every so many records one key is remembered, to begin reading there."""
 INLINE = 2000
 """Bytes.  Smaller values lie in the page of their key; larger ones have pages of their own, which may be broken."""
+
+
+CHECKSUMS = "checksums"
+_MAGIC = b"caffelite CRC-32\n"
+_STATE = struct.Struct("<QQI")
 
 
 class Damaged(Exception):
@@ -52,12 +62,33 @@ class Server:
         self.transaction = self.environment.begin(buffers=True)
         self.cursors: dict[int, tuple[Any, int]] = {}
         self.known: list[bytes] = []
+        self.checksums: array[int] | None = None
+        if is_folder and os.path.exists(os.path.join(path, CHECKSUMS)):
+            self.checksums = self._checksums(os.path.join(path, CHECKSUMS))
+            self.unchecked = bytearray(b"\1") * self.entries
 
     def _refuse_a_short_file(self, path: str) -> None:
         wanted = (self.environment.info()["last_pgno"] + 1) * self.environment.stat()["psize"]
         size = os.stat(path).st_size
         if size < wanted:
             raise Damaged(f"is cut short: {size} bytes of {wanted}")
+
+    def _checksums(self, path: str) -> array[int]:
+        with open(path, "rb") as file:
+            content = file.read()
+        head, table = content[: len(_MAGIC) + _STATE.size], content[len(_MAGIC) + _STATE.size :]
+        remedy = f'without its file "{CHECKSUMS}" it is read unchecked'
+        if content[: len(_MAGIC)] != _MAGIC or len(head) < len(_MAGIC) + _STATE.size:
+            raise Damaged(f'has a file "{CHECKSUMS}" that is none of ours, or is damaged; {remedy}')
+        last, entries, own = _STATE.unpack(head[len(_MAGIC) :])
+        if zlib.crc32(table) != own:
+            raise Damaged(f'has a file "{CHECKSUMS}" that is damaged; {remedy}')
+        if (last, entries) != (self.environment.info()["last_txnid"], self.entries):
+            raise Damaged(f'was changed after its file "{CHECKSUMS}" was written, or is damaged; {remedy}')
+        found = array("I", table)
+        if sys.byteorder == "big":
+            found.byteswap()
+        return found
 
     # -- finding --------------------------------------------------------------------------------------------------
 
@@ -125,8 +156,20 @@ class Server:
             self._check(start, here, count)
             self.cursors[reader] = (cursor, start + count - 1)
             keys += here
-            values += [value for _, value in pairs]
+            if what == b"r":
+                values += [value for _, value in pairs]
+                self._compare(start, pairs)
         return self._put(keys if what == b"k" else values, keys)
+
+    def _compare(self, start: int, pairs: list[tuple[Any, Any]]) -> None:
+        """Compare each record that was not read before with its checksum."""
+        if self.checksums is None or not any(self.unchecked[start : start + len(pairs)]):
+            return
+        for index, (key, value) in enumerate(pairs, start):
+            self._note(COPYING, bytes(key))
+            if checksum(key, value) != self.checksums[index]:
+                raise Damaged(f'has another record "{_shown(bytes(key))}" than was written: the checksums differ')
+        self.unchecked[start : start + len(pairs)] = bytes(len(pairs))
 
     def _put(self, values: list[bytes], keys: list[bytes]) -> bytes:
         sizes = list(map(len, values))
@@ -161,6 +204,21 @@ class Server:
     @staticmethod
     def _say(answer: bytes) -> None:
         os.write(1, answer)
+
+
+def checksum(key: Any, value: Any) -> int:
+    """The CRC-32 of a record."""
+    return zlib.crc32(value, zlib.crc32(key))
+
+
+def checksum_file(checksums: array[int], last: int) -> bytes:
+    """The content of the file: the records' checksums in the order of their keys (32 bits each), after the number of
+    the last transaction, the number of records, and the checksum of all that."""
+    if sys.byteorder == "big":
+        checksums = array("I", checksums)
+        checksums.byteswap()
+    table = checksums.tobytes()
+    return _MAGIC + _STATE.pack(last, len(checksums), zlib.crc32(table)) + table
 
 
 def refusal(memory: mmap.mmap, error: Exception) -> bytes:

@@ -100,9 +100,9 @@ class Lmdb(Source):
             said = error.faults[0].message
             if not said.startswith("!"):
                 raise self.damaged(said) from error
-            file = _file(self.path)
+            what = said[1:].removeprefix(f"{self.path.absolute()}: ")
             help = "build it again, or check `source`"
-            raise DataError(Fault(f'"{file}" cannot be opened as an LMDB: {said[1:]}', help=help)) from error
+            raise DataError(Fault(f'"{_file(self.path)}" cannot be opened as an LMDB: {what}', help=help)) from error
 
     # -- asking ---------------------------------------------------------------------------------------------------
 

@@ -1,13 +1,15 @@
-"""LMDB: a folder with the file data.mdb."""
+"""LMDB: a folder with the file data.mdb, and checksums of its records beside it."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lmdb
 
+from ...data.lmdb_process import CHECKSUMS, checksum, checksum_file
 from ...errors import DataError
 from . import Record, Writer, as_os_error, kinds, shown
 
@@ -19,7 +21,7 @@ _LONGEST_KEY = 511
 class LmdbWriter(Writer):
     """An LMDB whose map grows with it.  Keys must ascend: records go to its end, which packs its pages full."""
 
-    file_names = r"(data|lock)\.mdb"
+    file_names = rf"(data|lock)\.mdb|{CHECKSUMS}"
 
     @classmethod
     def check(cls) -> None:
@@ -28,6 +30,8 @@ class LmdbWriter(Writer):
     def __init__(self, folder: Path) -> None:
         with as_os_error(lmdb.Error):
             self._environment = lmdb.open(str(folder), map_size=_FIRST_MAP, lock=False, sync=False, mode=0o664)
+        self._folder = folder
+        self._checksums = array("I")
 
     def put(self, records: Sequence[Record]) -> None:
         """Commit the records; where the map is full, with a map twice as large."""
@@ -37,6 +41,7 @@ class LmdbWriter(Writer):
                     with self._environment.begin(write=True) as transaction:
                         for key, value in records:
                             _put_one(transaction, key, value)
+                    self._checksums.extend(checksum(key, value) for key, value in records)
                     return
                 except lmdb.MapFullError:
                     self._environment.set_mapsize(2 * self._environment.info()["map_size"])
@@ -44,6 +49,8 @@ class LmdbWriter(Writer):
     def finish(self) -> None:
         with as_os_error(lmdb.Error):
             self._environment.sync(True)
+            last = int(self._environment.info()["last_txnid"])
+        (self._folder / CHECKSUMS).write_bytes(checksum_file(self._checksums, last))
 
     def close(self) -> None:
         self._environment.close()
