@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv mnist test test-all check format bench proto docs clean
+.PHONY: help venv mnist test test-all check format bench bench-data proto docs clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ format: venv
 ## make bench     training speed against a plain PyTorch loop
 bench: venv
 	$(BIN)/python -m benchmarks
+
+## make bench-data   how fast data layers feed a net
+bench-data: venv
+	$(BIN)/python -m benchmarks.data
 
 ## make proto     caffelite/proto/caffe.desc from protos/caffe.proto
 proto: venv

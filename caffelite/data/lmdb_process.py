@@ -5,10 +5,11 @@ that reads (SIGBUS, SIGSEGV, SIGABRT).  So the library runs in this process, and
 where it happened.  It is a script that needs nothing but lmdb, so that it starts in some 20 ms.
 
 Arguments: the path, "folder" or "file", the number of a file descriptor that is memory shared with the reader, and
-its size.  It answers requests on standard input until that is closed.  A request is (what, reader, count) and as many
-runs of records (first, how many); an answer is (what, count, bytes).  What: "r" the values of these records, "k" their
-keys; "+" they lie in the memory behind HEAD: `count` lengths, then the values; "-" a message
-lies there.  The memory begins with what is being read, for the reader to tell where this process ended.
+its size.  It answers requests on standard input until that is closed.  A request is (what, serial number, reader,
+count) and as many runs of records (first, how many); an answer is (what, the request's number, count, bytes).  What:
+"r" the values of these records, "k" their keys; "+" they lie in the memory behind HEAD: `count` lengths, then the
+values; "-" a message lies there.  The memory begins with what is being read, for the reader to tell where this process
+ended.
 
 LMDB keeps no checksums.  Beside a database that we wrote lies a file with the CRC-32 of each key and value, which is
 checked when a record is read for the first time.
@@ -26,9 +27,9 @@ from array import array
 from itertools import islice, pairwise
 from typing import Any
 
-REQUEST = struct.Struct("<cQQ")
+REQUEST = struct.Struct("<cQQQ")
 RUN = struct.Struct("<QQ")
-ANSWER = struct.Struct("<cQQ")
+ANSWER = struct.Struct("<cQQQ")
 AT = struct.Struct("<QQ")
 LONGEST_KEY = 511
 HEAD = 1024
@@ -145,8 +146,8 @@ class Server:
 
     # -- answering ------------------------------------------------------------------------------------------------
 
-    def answer(self, what: bytes, reader: int, runs: list[tuple[int, int]]) -> bytes:
-        """Put the answer into the memory; what is to be said of it."""
+    def answer(self, what: bytes, reader: int, runs: list[tuple[int, int]]) -> tuple[int, int]:
+        """Put the answer into the memory; how many values, and of how many bytes."""
         keys: list[bytes] = []
         values: list[bytes] = []
         for start, count in runs:
@@ -171,7 +172,7 @@ class Server:
                 raise Damaged(f'has another record "{_shown(bytes(key))}" than was written: the checksums differ')
         self.unchecked[start : start + len(pairs)] = bytes(len(pairs))
 
-    def _put(self, values: list[bytes], keys: list[bytes]) -> bytes:
+    def _put(self, values: list[bytes], keys: list[bytes]) -> tuple[int, int]:
         sizes = list(map(len, values))
         lengths = struct.pack(f"<{len(sizes)}Q", *sizes)
         place = HEAD + len(lengths)
@@ -186,24 +187,20 @@ class Server:
                 self._note(COPYING + index, key)
                 self.memory[place : place + len(value)] = value
                 place += len(value)
-        return ANSWER.pack(b"+", len(sizes), sum(sizes))
+        return len(sizes), sum(sizes)
 
     def serve(self) -> None:
         """Answer until nobody asks any more."""
-        self._say(ANSWER.pack(b"+", self.entries, 0))
+        os.write(1, ANSWER.pack(b"+", 0, self.entries, 0))
         while head := _read(REQUEST.size):
-            what, reader, count = REQUEST.unpack(head)
+            what, serial, reader, count = REQUEST.unpack(head)
             runs = list(RUN.iter_unpack(_read(RUN.size * count)))
             try:
-                said = self.answer(what, reader, runs)
+                said = ANSWER.pack(b"+", serial, *self.answer(what, reader, runs))
             except Exception as error:
                 self.cursors.pop(reader, None)
-                said = refusal(self.memory, error)
-            self._say(said)
-
-    @staticmethod
-    def _say(answer: bytes) -> None:
-        os.write(1, answer)
+                said = refusal(self.memory, error, serial)
+            os.write(1, said)
 
 
 def checksum(key: Any, value: Any) -> int:
@@ -221,12 +218,12 @@ def checksum_file(checksums: array[int], last: int) -> bytes:
     return _MAGIC + _STATE.pack(last, len(checksums), zlib.crc32(table)) + table
 
 
-def refusal(memory: mmap.mmap, error: Exception) -> bytes:
+def refusal(memory: mmap.mmap, error: Exception, serial: int = 0) -> bytes:
     """Put an error's message into the memory; what is to be said of it.  What LMDB's library said begins with "!"."""
     text = str(error) if isinstance(error, Damaged) else f"!{error or type(error).__name__}"
     message = text.encode("utf-8", "backslashreplace")[: len(memory) - HEAD]
     memory[HEAD : HEAD + len(message)] = message
-    return ANSWER.pack(b"-", 0, len(message))
+    return ANSWER.pack(b"-", serial, 0, len(message))
 
 
 def _shown(key: bytes) -> str:

@@ -104,7 +104,7 @@ def test_checksums_that_do_not_belong_to_an_lmdb(tmp_path: Path) -> None:
     whole = file.read_bytes()
     for content in (b"", whole[:20], whole[:-1], whole[:-1] + b"\0", b"x" * len(whole)):
         file.write_bytes(content)
-        with pytest.raises(DataError, match='file "checksums" .*without its file "checksums" it is read unchecked'):
+        with pytest.raises(DataError, match=r'file "checksums" .*without its file "checksums" it is read unchecked'):
             all_values(tmp_path / "db")
     file.write_bytes(whole)
     write_images(tmp_path / "more", np.zeros((4, 1, 2, 2), np.uint8), [0, 1, 2, 3])

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import lmdb
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from caffelite.data.sources import acquire, kinds, release, resolve
+from caffelite.data.sources.lmdb import Lmdb
 from caffelite.errors import CaffeliteError, DataError
 
 from .databases import numbered, write_images, write_values
@@ -164,3 +173,95 @@ def test_an_lmdb_open_elsewhere_in_the_process_is_read_all_the_same(tmp_path: Pa
 def test_unknown_backends_are_errors() -> None:
     with pytest.raises(CaffeliteError, match="unknown database backend"):
         kinds["ROCKSDB"]
+
+
+def test_reading_goes_on_after_a_request_that_was_broken_off(tmp_path: Path) -> None:
+    source = acquire(write_values(tmp_path / "db", [b"%d" % index for index in range(9)]), "LMDB")
+    assert isinstance(source, Lmdb)
+    waiting = source._answer
+
+    def interrupted(serial: int) -> tuple[int, int]:
+        raise KeyboardInterrupt
+
+    reader = source.reader()
+    source._answer = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        reader.read(0, 4)
+    source._answer = waiting  # type: ignore[method-assign]
+    assert reader.read(4, 3) == [b"4", b"5", b"6"]
+    release(source)
+
+
+def test_signals_are_the_readers_affair(tmp_path: Path) -> None:
+    """Ctrl-C and the terminate signals of schedulers reach every process of a job; the data must still come."""
+    source = acquire(write_values(tmp_path / "db", [b"0", b"1"]), "LMDB")
+    assert isinstance(source, Lmdb)
+    reader = source.reader()
+    assert reader.read(0, 1) == [b"0"]
+    assert os.getpgid(source._process.pid) != os.getpgid(0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        source._process.send_signal(number)
+    assert reader.read(1, 1) == [b"1"]
+    release(source)
+
+
+def test_the_process_ends_with_its_source_and_with_its_reader(tmp_path: Path) -> None:
+    path = write_values(tmp_path / "db", [b"0"])
+    source = acquire(path, "LMDB")
+    assert isinstance(source, Lmdb)
+    release(source)
+    assert source._process.returncode == 0
+    code = (
+        "import os, signal, sys; from pathlib import Path; from caffelite.data.sources import acquire;"
+        f"print(acquire(Path({str(path)!r}), 'LMDB')._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL
+    wait_for(lambda: not Path(f"/proc/{int(done.stdout)}").exists() or zombie(int(done.stdout)))
+
+
+def zombie(pid: int) -> bool:
+    """Whether the process is dead and only waits to be fetched."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if true():
+            return
+        time.sleep(0.02)
+    raise AssertionError("waited for 10 s")
+
+
+def test_a_process_that_is_killed_is_an_error_and_not_the_end(tmp_path: Path) -> None:
+    source = acquire(write_values(tmp_path / "db", [b"0", b"1"]), "LMDB")
+    assert isinstance(source, Lmdb)
+    reader = source.reader()
+    source._process.kill()
+    for _ in range(2):
+        with pytest.raises(DataError, match=rf'the LMDB "{tmp_path}/db" cannot be read any more: .* \(SIGKILL\)'):
+            reader.read(0, 1)
+    release(source)
+
+
+def test_a_value_larger_than_the_shared_memory(tmp_path: Path) -> None:
+    values = [b"small", b"x" * (3 << 20), b"y" * (2 << 20), b""]
+    path = write_values(tmp_path / "db", values)
+    assert read(path, 0, 4) == values
+    assert read(path, 1, 1) == values[1:2]
+
+
+@given(rows=st.lists(st.integers(0, 199), min_size=1, max_size=40))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_any_rows_in_any_order(hundreds: Lmdb, rows: list[int]) -> None:
+    reader = hundreds.reader()
+    assert list(reader.take(rows)) == [b"%d" % row for row in rows]
+    assert reader.keys(rows) == [b"%08d" % row for row in rows]
+
+
+@pytest.fixture(scope="module")
+def hundreds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lmdb]:
+    source = acquire(write_values(tmp_path_factory.mktemp("d") / "db", [b"%d" % row for row in range(200)]), "LMDB")
+    assert isinstance(source, Lmdb)
+    yield source
+    release(source)

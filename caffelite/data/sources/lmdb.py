@@ -33,6 +33,7 @@ _MEMORY = 1 << 20
 _PATIENCE = 5.0
 """Seconds that the other process may take to end once it was told to."""
 
+_OF_DAMAGE = ("SIGBUS", "SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL")
 _BUILD_AGAIN = "copy it again, or build it again"
 
 
@@ -62,7 +63,8 @@ class Lmdb(Source):
                 Fault(f'the LMDB "{path}" is empty: {_file(path).name} has no bytes', help="build it again")
             )
         self._lock = threading.Lock()
-        self._numbers = itertools.count()
+        self._readers = itertools.count()
+        self._requests = itertools.count(1)
         self._shared = tempfile.TemporaryFile(prefix="caffelite-lmdb-", dir=_memory_folder())  # noqa: SIM115
         self._shared.truncate(_MEMORY)
         self._memory = mmap.mmap(self._shared.fileno(), _MEMORY)
@@ -93,7 +95,7 @@ class Lmdb(Source):
 
     def _open(self) -> int:
         try:
-            return self._answer()[0]
+            return self._answer(0)[0]
         except _Ended as error:
             raise self.damaged(f"opening it ended the process that does ({self._end()})") from error
         except DataError as error:
@@ -114,12 +116,11 @@ class Lmdb(Source):
         """
         with self._lock:
             try:
-                asked = [RUN.pack(*run) for run in runs(rows)]
-                self._send(REQUEST.pack(what, reader, len(asked)) + b"".join(asked))
-                count, size = self._answer()
+                asked, serial = [RUN.pack(*run) for run in runs(rows)], next(self._requests)
+                self._send(REQUEST.pack(what, serial, reader, len(asked)) + b"".join(asked))
+                count, size = self._answer(serial)
             except _Ended:
-                where = self._where()
-                raise self.damaged(f"is damaged: {where} ended the process that reads it ({self._end()})") from None
+                raise self._ended() from None
             except DataError as error:
                 said = error.faults[0].message
                 what_failed = f"{self._where()} failed: {said[1:]}" if said.startswith("!") else f"it {said}"
@@ -138,14 +139,19 @@ class Lmdb(Source):
                 rest = rest[os.write(self._process.stdin.fileno(), rest) :]
         except BrokenPipeError as error:
             raise _Ended from error
+        except BaseException:  # Ctrl-C in the middle of a request
+            self._process.kill()
+            raise
 
-    def _answer(self) -> tuple[int, int]:
+    def _answer(self, serial: int) -> tuple[int, int]:
         """How many values it found, and of how many bytes.  Raises what it says is wrong, as a DataError."""
         assert self._process.stdout is not None
-        head = os.read(self._process.stdout.fileno(), ANSWER.size)
-        if len(head) < ANSWER.size:
-            raise _Ended
-        what, count, size = ANSWER.unpack(head)
+        answered = None
+        while answered != serial:  # another number's answer is to a request that was broken off, by Ctrl-C
+            head = os.read(self._process.stdout.fileno(), ANSWER.size)
+            if len(head) < ANSWER.size:
+                raise _Ended
+            what, answered, count, size = ANSWER.unpack(head)
         if what == b"-":
             raise DataError(self._memory[HEAD : HEAD + size].decode("utf-8", "replace"))
         return count, size
@@ -164,6 +170,13 @@ class Lmdb(Source):
             return f'reading the value of record "{key}"'
         return f'reading on from record {index}, "{key}",' if key else f"reading record {index}"
 
+    def _ended(self) -> DataError:
+        end = self._end()
+        if end in _OF_DAMAGE:
+            return self.damaged(f"is damaged: {self._where()} ended the process that reads it ({end})")
+        what = f'the LMDB "{self.path}" cannot be read any more: the process that reads it has ended ({end})'
+        return DataError(Fault(what, help="was it killed, by somebody or for want of memory?"))
+
     def _end(self) -> str:
         """How the process ended."""
         try:
@@ -179,7 +192,7 @@ class Lmdb(Source):
         return self._count
 
     def reader(self) -> LmdbReader:
-        return LmdbReader(self, next(self._numbers))
+        return LmdbReader(self, next(self._readers))
 
     def close(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
