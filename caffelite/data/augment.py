@@ -261,17 +261,22 @@ def _whole(numbers: NDArray[np.floating[Any]], most: int) -> NDArray[np.int64]:
 
 
 def smoothed(fields: Tensor, sigma: float) -> Tensor:
-    """Fields, …×H×W, smoothed by a Gaussian along both axes; beyond their edges is 0."""
+    """Fields, …×H×W, smoothed by a Gaussian along both axes; beyond their edges is 0.
+
+    Values and weights are whole numbers of 2⁻¹⁵ and 2⁻²⁰, so that all sums are exact in float64, in whatever order and
+    by however many threads the matrix products are computed.
+    """
+    steps, parts = 2.0**15, 2.0**20
+    values = (fields.double() * steps).round_()
+    values = ((values @ _gaussian(fields.shape[-1], sigma, parts).to(fields.device)) / parts).round_()
+    values = (_gaussian(fields.shape[-2], sigma, parts).to(fields.device) @ values) / (parts * steps)
+    return values.float()
+
+
+def _gaussian(length: int, sigma: float, parts: float) -> Tensor:
+    """What each of `length` places gives to each other one: weights that sum to 1, as numbers of 1 / parts."""
     reach = max(1, round(_TRUNCATED_AT * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    weights = (weights / weights.sum()).tolist()
-    for axis in (-2, -1):
-        length = fields.shape[axis]
-        around = list(range(-min(reach, length - 1), min(reach, length - 1) + 1))
-        total = torch.zeros_like(fields)
-        for away in around:
-            first, count = max(0, -away), length - abs(away)
-            part = fields.narrow(axis, first + away, count) * weights[away + reach]
-            total.narrow(axis, first, count).add_(part)
-        fields = total
-    return fields
+    away = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+    values = np.exp(-0.5 * (away / sigma) ** 2) / weights.sum() * (away <= reach)
+    return torch.from_numpy(np.rint(values * parts))

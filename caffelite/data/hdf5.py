@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DataError, Fault, Place
 from .block_order import BlockOrder, Part
-from .hdf5_file import Floats, Shape, Table, load, measure
+from .hdf5_file import Floats, Table, load, measure
 from .image_files import first_of, read_lines
 from .telling import exists, find, where_it_looked
 
@@ -58,14 +58,32 @@ def read_list(source: str, beside: Path | None) -> list[Listed]:
     return files
 
 
-def row_shapes(file: Listed, names: Sequence[str]) -> list[Shape]:
-    """The shapes of a row of the data sets `names`.
+def measured(files: Sequence[Listed], names: Sequence[str]) -> list[tuple[Listed, Table]]:
+    """The files, and what each holds under these names.
 
     Raises:
-        DataError: as :func:`measure`.
+        DataError: with the faults of all files that :func:`measure` refuses, or whose rows have another shape than the
+            first's.
     """
-    with file.told():
-        return measure(file.path, names).row_shapes
+    tables, faults = list[tuple[Listed, Table]](), list[Fault]()
+    for file in files:
+        try:
+            with file.told():
+                tables.append((file, measure(file.path, names)))
+                _check_row_shapes(names, tables[0], tables[-1])
+        except DataError as error:
+            faults += error.faults
+    if faults:
+        raise DataError(first_of(faults, files[0].place.file, "files cannot be used"))
+    return tables
+
+
+def _check_row_shapes(names: Sequence[str], first: tuple[Listed, Table], this: tuple[Listed, Table]) -> None:
+    for name, there, here in zip(names, first[1].row_shapes, this[1].row_shapes, strict=True):
+        if there != here:
+            files = f'{there} in "{first[0].path}", {here} in "{this[0].path}"'
+            help = "write one of them anew, or leave it out of the list"
+            raise DataError(Fault(f'rows of "{name}" must have one shape: {files}', help=help))
 
 
 class Hdf5Rows:
@@ -73,17 +91,16 @@ class Hdf5Rows:
     memory at a time."""
 
     def __init__(
-        self, files: Sequence[Listed], names: Sequence[str], shuffled_by: tuple[int, str] | None = None
+        self,
+        files: Sequence[tuple[Listed, Table]],
+        names: Sequence[str],
+        shuffled_by: tuple[int, str] | None = None,
     ) -> None:
-        """`shuffled_by`: the (seed, layer) whose draws order the rows; None: as they stand.
-
-        Raises:
-            DataError: files that :func:`measure` refuses, or that differ in the shape of a row: all of them.
-        """
+        """`files` as :func:`measured` for `names`; `shuffled_by`: the (seed, layer) whose draws order the rows; None:
+        as they stand."""
         self._files = files
         self._names = names
-        self._tables = _measured(files, names)
-        self._order = BlockOrder([table.blocks for table in self._tables], shuffled_by)
+        self._order = BlockOrder([table.blocks for _, table in files], shuffled_by)
         self._loaded: tuple[Part, list[Floats]] | None = None
 
     def __len__(self) -> int:
@@ -96,7 +113,7 @@ class Hdf5Rows:
         Raises:
             DataError: a file is damaged, was changed, or does not fit into memory.
         """
-        batch = [np.empty((count, *shape), np.float32) for shape in self._tables[0].row_shapes]
+        batch = [np.empty((count, *shape), np.float32) for shape in self._files[0][1].row_shapes]
         done = 0
         while done < count:
             part, start = self._order.at(position + done)
@@ -110,31 +127,7 @@ class Hdf5Rows:
     def _load(self, part: Part) -> list[Floats]:
         if self._loaded is None or self._loaded[0] is not part:
             self._loaded = None  # the memory of the old one is needed
-            file = self._files[part.file]
+            file, table = self._files[part.file]
             with file.told():
-                values = load(file.path, self._names, self._tables[part.file], part.blocks)
-            self._loaded = (part, values)
+                self._loaded = (part, load(file.path, self._names, table, part.blocks))
         return self._loaded[1]
-
-
-def _measured(files: Sequence[Listed], names: Sequence[str]) -> list[Table]:
-    """What every file holds, and rows of one shape in all of them; else a DataError with the faults of all."""
-    tables, faults = list[tuple[Listed, Table]](), list[Fault]()
-    for file in files:
-        try:
-            with file.told():
-                tables.append((file, measure(file.path, names)))
-                _check_row_shapes(names, tables[0], tables[-1])
-        except DataError as error:
-            faults += error.faults
-    if faults:
-        raise DataError(first_of(faults, files[0].place.file, "files cannot be used"))
-    return [table for _, table in tables]
-
-
-def _check_row_shapes(names: Sequence[str], first: tuple[Listed, Table], this: tuple[Listed, Table]) -> None:
-    for name, there, here in zip(names, first[1].row_shapes, this[1].row_shapes, strict=True):
-        if there != here:
-            files = f'{there} in "{first[0].path}", {here} in "{this[0].path}"'
-            help = "write one of them anew, or leave it out of the list"
-            raise DataError(Fault(f'rows of "{name}" must have one shape: {files}', help=help))

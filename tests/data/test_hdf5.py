@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from caffelite.data import block_order, hdf5, hdf5_file
-from caffelite.data.hdf5 import Hdf5Rows, Listed, read_list
+from caffelite.data.hdf5 import Hdf5Rows, Listed, measured, read_list
 from caffelite.errors import DataError, Place
 
 ROWS = {"a": 100, "b": 7, "c": 301}
@@ -32,6 +32,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Listed]:
     return [Listed(tmp_path / f"{name}.h5", Place("list.txt", line)) for line, name in enumerate(ROWS, 1)]
 
 
+def rows_of(files: list[Listed], by: tuple[int, str] | None = None) -> Hdf5Rows:
+    return Hdf5Rows(measured(files, ["x", "y"]), ["x", "y"], by)
+
+
 def taken(rows: Hdf5Rows, position: int, count: int) -> list[int]:
     x, y = rows.read(position, count)
     np.testing.assert_array_equal(x, np.stack([y, -y], axis=1))
@@ -39,7 +43,7 @@ def taken(rows: Hdf5Rows, position: int, count: int) -> list[int]:
 
 
 def test_a_stream_of_blocks_is_the_files_as_they_stand(files: list[Listed]) -> None:
-    rows = Hdf5Rows(files, ["x", "y"])
+    rows = rows_of(files)
     epoch = [row + 1000 * index for index, count in enumerate(ROWS.values()) for row in range(count)]
     assert len(rows) == TOTAL
     assert taken(rows, 0, 1000) == (epoch * 3)[:1000]
@@ -47,17 +51,17 @@ def test_a_stream_of_blocks_is_the_files_as_they_stand(files: list[Listed]) -> N
 
 @pytest.mark.parametrize("by", [None, BY])
 def test_any_position_can_be_read_whatever_was_read_before(files: list[Listed], by: tuple[int, str] | None) -> None:
-    whole = taken(Hdf5Rows(files, ["x", "y"], by), 0, 3 * TOTAL)
-    rows, draws = Hdf5Rows(files, ["x", "y"], by), np.random.default_rng(0)
+    whole = taken(rows_of(files, by), 0, 3 * TOTAL)
+    rows, draws = rows_of(files, by), np.random.default_rng(0)
     for _ in range(60):
         start, count = int(draws.integers(3 * TOTAL - 150)), int(draws.integers(1, 150))
         assert taken(rows, start, count) == whole[start : start + count]
 
 
 def test_shuffled_every_row_comes_once_an_epoch(files: list[Listed]) -> None:
-    rows = Hdf5Rows(files, ["x", "y"], BY)
+    rows = rows_of(files, BY)
     epochs = [taken(rows, epoch * TOTAL, TOTAL) for epoch in range(3)]
-    assert all(sorted(epoch) == taken(Hdf5Rows(files, ["x", "y"]), 0, TOTAL) for epoch in epochs)
+    assert all(sorted(epoch) == taken(rows_of(files), 0, TOTAL) for epoch in epochs)
     assert epochs[0] != epochs[1]
 
 
@@ -73,7 +77,7 @@ def test_a_few_blocks_are_in_memory_and_each_is_read_once_an_epoch(
         return load(path, names, table, blocks)
 
     monkeypatch.setattr(hdf5, "load", counted)
-    rows = Hdf5Rows(files, ["x", "y"], by)
+    rows = rows_of(files, by)
     for position in range(0, TOTAL, 6):
         rows.read(position, min(6, TOTAL - position))
     read = [(name, block) for name, blocks in loads for block in blocks]
@@ -84,7 +88,7 @@ def test_a_few_blocks_are_in_memory_and_each_is_read_once_an_epoch(
 
 def test_a_file_larger_than_memory_is_read(files: list[Listed], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5_file, "free_bytes", lambda: 300)
-    assert len(taken(Hdf5Rows(files, ["x", "y"]), 0, TOTAL)) == TOTAL
+    assert len(taken(rows_of(files), 0, TOTAL)) == TOTAL
 
 
 def test_everything_wrong_with_the_files_is_told_at_once(files: list[Listed]) -> None:
@@ -94,7 +98,7 @@ def test_everything_wrong_with_the_files_is_told_at_once(files: list[Listed]) ->
         file["x"], file["y"] = np.ones((5, 3)), np.ones(5)
     missing = [Listed(folder / f"{index}.h5", Place("list.txt", 4 + index), "look there") for index in range(11)]
     with pytest.raises(DataError) as caught:
-        Hdf5Rows(files + missing, ["x", "y"])
+        measured(files + missing, ["x", "y"])
     said = [str(fault) for fault in caught.value.faults]
     assert len(said) == 11
     assert said[0].startswith(f'list.txt:2: "{folder}/b.h5" cannot be opened as an HDF5 file')
@@ -104,7 +108,7 @@ def test_everything_wrong_with_the_files_is_told_at_once(files: list[Listed]) ->
 
 
 def test_the_line_that_names_a_file_is_told_when_it_breaks_later(files: list[Listed]) -> None:
-    rows = Hdf5Rows(files, ["x", "y"])
+    rows = rows_of(files)
     assert taken(rows, 0, 1) == [0]
     files[1].path.unlink()
     with pytest.raises(DataError, match=r'^list.txt:2: no file "\S*b.h5"'):
