@@ -47,6 +47,11 @@ class Cache:
             self._images = np.empty((count, *first.shape), first.dtype)
             self._there = np.zeros(count, bool)
 
+    @property
+    def open(self) -> bool:
+        """Whether there is room for images that are not here yet."""
+        return self._images is not None and self._missing > 0
+
     def get(self, rows: Rows) -> Array | None:
         """The images of these numbers, if all of them are here.  Not to be written to."""
         with self._lock:

@@ -112,6 +112,11 @@ class Decoder:
         self._layout: _Layout | None = None
         self._learned = False
 
+    @property
+    def raw(self) -> bool:
+        """Whether records are raw images of one size, which are decoded many at once."""
+        return self._layout is not None
+
     def __call__(self, values: Values | Sequence[bytes], key: Callable[[int], str]) -> Records:
         """Decode values; `key(i)` is the key of the i-th, for messages.  May be called by several threads at once.
 

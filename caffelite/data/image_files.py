@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ class ImageFiles:
             DataError: it cannot be read; names the file and its line.
         """
         try:
-            return self.path(index).read_bytes()
+            with open(os.path.join(self.folder, self.root + self.names[index]), "rb") as file:
+                return file.read()
         except OSError as error:
             help = None
             if not self.path(index).exists():

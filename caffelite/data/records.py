@@ -15,6 +15,10 @@ from .order import Rows
 from .sources import Source, release
 
 
+_BLOCK_BYTES = 1 << 20
+"""Small raw records are read and decoded so many at once, which costs little more than a few."""
+
+
 class RecordTable:
     """The records of a source, numbered in the order of their keys.
 
@@ -30,6 +34,7 @@ class RecordTable:
         self._budget = budget
         self._lock = threading.Lock()
         self._cache: Cache | None = None
+        self._block = 1
         self._labels = np.empty(self._count, np.float32)
         if not self._count:
             self.close()
@@ -58,17 +63,38 @@ class RecordTable:
         Raises:
             DataError: the database cannot be read, or a record is damaged.
         """
-        kept = self._cache.get(rows) if self._cache is not None else None
+        kept = self._kept(rows)
         if kept is not None:
-            return Records(kept, self._labels[as_slice(rows)])
+            return kept
         with self._lock:
             values = self._reader.take(rows.tolist())
         records = self._decoder(values, lambda index: self.key(int(rows[index])))
         with self._lock:
             if self._cache is None:
                 self._cache = Cache(self._count, records.images[0], self._budget)
+                self._block = max(1, _BLOCK_BYTES // max(1, values.ends[0]))
             self._labels[as_slice(rows)] = records.labels
         return Records(self._cache.keep(rows, records.images), records.labels)
+
+    def _kept(self, rows: Rows) -> Records | None:
+        """The records from memory, if they are there, or can be brought there as raw images, a block at a time."""
+        if self._cache is None:
+            return None
+        images = self._cache.get(rows)
+        if images is None and self._cache.open and self._decoder.raw and len(rows) < self._block:
+            for block in np.unique(rows // self._block).tolist():
+                self._bring(np.arange(block * self._block, min(self._count, (block + 1) * self._block)))
+            images = self._cache.get(rows)
+        return None if images is None else Records(images, self._labels[as_slice(rows)])
+
+    def _bring(self, rows: Rows) -> None:
+        """Bring these records into memory, unless they are there."""
+        with self._lock:
+            if self._cache is None or self._cache.get(rows[[0, -1]]) is not None:
+                return
+            records = self._decoder(self._reader.take(rows.tolist()), lambda index: self._reader.key(int(rows[index])))
+            self._labels[as_slice(rows)] = records.labels
+            self._cache.keep(rows, records.images)
 
     def label_counts(self) -> LabelCounts:
         """How often each label occurs; reads every record once."""

@@ -33,8 +33,9 @@ else:
     torch = lazy_loader.load("torch")
 
 Floats = NDArray[np.float32]
-_AT_ONCE = 1 << 18
-"""Values that are computed with at a time on the host: about what fits into a processor's own cache."""
+_AT_ONCE = 1 << 15
+"""Values that are computed with at a time on the host: they stay in the processor's own cache, and torch computes so
+few in one thread, which is faster than waking up others."""
 _WORDS = 4
 """Random 64-bit words a record has to itself: one step of Philox's counter.  Used: mirror, row, column of the crop."""
 
@@ -192,20 +193,29 @@ class Transform:
         if self.mirror or self.random_crop:
             generator = np.random.Philox(key=seeds.derive(seed, layer, "transform"), counter=position)
             draws = generator.random_raw(count * _WORDS).reshape(count, _WORDS)
-        sizes = np.array([image.shape[1:] for image in images], np.int64)
-        spare = (sizes - self.crop).astype(np.uint64) if self.crop else np.zeros((count, 2), np.uint64)
-        corners = draws[:, 1:3] % (spare + np.uint64(1)) if self.random_crop else spare // np.uint64(2)
-        rows, columns = corners.astype(np.int64).T
+        rows, columns = self._corners(images, draws)
         turned = (draws[:, 0] & np.uint64(self.mirror)).astype(bool)
         amounts = None
         if self.augments:
-            size = (self.crop, self.crop) if self.crop else tuple(sizes[0].tolist())
+            size = (self.crop, self.crop) if self.crop else images[0].shape[1:]
             amounts = self.augmentation.draw(arrays(images), size, seed, layer, position)
         return Choices(rows, columns, turned, amounts, images[0].dtype == np.uint8)
+
+    def _corners(self, images: Images, draws: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first row and column of every crop."""
+        if not self.crop:
+            return np.zeros(len(images), np.int64), np.zeros(len(images), np.int64)
+        spare = np.array([image.shape[1:] for image in images], np.uint64) - np.uint64(self.crop)
+        corners = draws[:, 1:3] % (spare + np.uint64(1)) if self.random_crop else spare // np.uint64(2)
+        rows, columns = corners.astype(np.int64).T
+        return rows, columns
 
     def _cropped(self, images: Images, choices: Choices) -> Tensor:
         """The windows of the images, mirrored; moved, where they are shifted.  Not to be written to."""
         height, width = (self.crop, self.crop) if self.crop else images[0].shape[1:]
+        moves = choices.amounts is not None and choices.amounts.moved is not None
+        if isinstance(images, np.ndarray) and images.shape[2:] == (height, width) and not (self.mirror or moves):
+            return as_tensor(images)
         windows = choices.windows()
         if choices.amounts is not None and choices.amounts.moved is not None:
             by = self.augmentation.shift
@@ -214,9 +224,8 @@ class Transform:
                 (row + by - down, column + by - right, turned)
                 for (row, column, turned), (down, right) in zip(windows, choices.amounts.moved.tolist(), strict=True)
             ]
-        if isinstance(images, np.ndarray) and images.shape[2:] == (height, width) and not self.mirror:
-            return as_tensor(images)
-        result = _room(images[0], (len(images), images[0].shape[0], height, width))
+        shape = (len(images), images[0].shape[0], height, width)
+        result = _room(isinstance(images[0], Picture), shape, images[0].dtype)
         for target, image, (row, column, turned) in zip(result, images, windows, strict=True):
             if isinstance(image, Picture):
                 target[...] = image.window(row, column, height, width, turned)
@@ -238,51 +247,55 @@ class Transform:
         if not on_host:
             images = images.to(device, non_blocking=True)
         result = self._made_room(images)
+        means, windows = self._means(result), choices.windows()
         # On the host a few images at a time, which stay in the processor's cache.
         some = max(1, _AT_ONCE // max(1, result[0].numel())) if on_host else len(images)
-        for start in range(0, len(images), some):
-            here = slice(start, start + some)
-            self._finish(images[here], choices.of(here), result[here])
+        for target, source, start in zip(
+            result.split(some), images.split(some), range(0, len(images), some), strict=True
+        ):
+            end = start + some
+            if choices.amounts is not None:
+                source = self._augmented(source, choices.of(slice(start, end)), tuple(target.shape[2:]))
+            target.copy_(source)
+            if means is not None:
+                self._take_off(means, target, windows[start:end])
+            if self.scale != 1:
+                target *= self.scale
+        if choices.amounts is not None and choices.amounts.holes is not None:
+            self.augmentation.holed(result, choices.amounts)
         return result
 
     def _made_room(self, images: Tensor) -> Tensor:
         size = (self.crop, self.crop) if self.crop else images.shape[2:]
-        lies_so = torch.channels_last if _interleaved(images) else torch.contiguous_format
         shape = (*images.shape[:2], *size)
-        return torch.empty(shape, dtype=torch.float32, device=images.device, memory_format=lies_so)
+        if images.device.type == "cpu":  # NumPy asks for large pages
+            return torch.from_numpy(_room(_interleaved(images), shape, np.float32))
+        return torch.empty(shape, dtype=torch.float32, device=images.device)
 
-    def _finish(self, images: Tensor, choices: Choices, result: Tensor) -> None:
-        """Put the values of some images into `result`."""
-        amounts = choices.amounts
-        if amounts is not None and amounts.warp is not None:
+    def _augmented(self, images: Tensor, choices: Choices, size: tuple[int, ...]) -> Tensor:
+        assert choices.amounts is not None
+        if choices.amounts.warp is not None:
             windows = (choices.rows, choices.columns, choices.turned)
-            images = self.augmentation.warped(images.float(), amounts, windows, tuple(result.shape[2:]))
-        if amounts is not None and amounts.gain is not None:
-            images = self.augmentation.toned(images.float(), amounts, 255.0 if choices.bytes else None)
-        result.copy_(images)
-        self._take_mean_off(result, choices)
-        if self.scale != 1:
-            result *= self.scale
-        if amounts is not None and amounts.holes is not None:
-            self.augmentation.holed(result, amounts)
+            images = self.augmentation.warped(images.float(), choices.amounts, windows, size)
+        if choices.amounts.gain is not None:
+            images = self.augmentation.toned(images.float(), choices.amounts, 255.0 if choices.bytes else None)
+        return images
 
-    def _take_mean_off(self, images: Tensor, choices: Choices) -> None:
-        """In place."""
-        if self._mean_file is None and not len(self._mean_values):
-            return
+    def _take_off(self, means: tuple[Tensor, Tensor], images: Tensor, windows: list[tuple[int, int, bool]]) -> None:
+        """Subtract the mean, in place: of each channel, or what the mean file has where an image was cut out."""
         height, width = images.shape[2:]
-        mean, mirrored = self._means(images)
         if self._mean_file is None:
-            images -= mean
+            images -= means[0]
             return
-        windows = choices.windows()
         same = len(set(windows)) == 1
         for image, (row, column, turned) in zip([images] if same else images, windows, strict=not same):
-            first = mean.shape[2] - column - width if turned else column
-            image -= (mirrored if turned else mean)[:, row : row + height, first : first + width]
+            first = means[turned].shape[2] - column - width if turned else column
+            image -= means[turned][:, row : row + height, first : first + width]
 
-    def _means(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _means(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
         """The mean as it lies best beside these images, and the same mirrored; mean values as one row of an image."""
+        if self._mean_file is None and not len(self._mean_values):
+            return None
         key = (images.device, _interleaved(images), images.shape[3] if self._mean_file is None else 0)
         if key not in self._prepared:
             mean = self._mean_file
@@ -301,12 +314,12 @@ def _interleaved(images: Tensor) -> bool:
     return not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
 
 
-def _room(first: Array | Picture, shape: tuple[int, ...]) -> Array:
-    """An array of N×C×H×W that lies in memory as windows of images like `first` do."""
-    if isinstance(first, Picture):
-        count, channels, height, width = shape
-        return np.empty((count, height, width, channels), first.dtype).transpose(0, 3, 1, 2)
-    return np.empty(shape, first.dtype)
+def _room(interleaved: bool, shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array of N×C×H×W, in memory too, or with the channels of a pixel side by side."""
+    if not interleaved:
+        return np.empty(shape, dtype)
+    count, channels, height, width = shape
+    return np.empty((count, height, width, channels), dtype).transpose(0, 3, 1, 2)
 
 
 def as_tensor(array: Array) -> Tensor:

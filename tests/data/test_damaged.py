@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caffelite.data.hdf5 import Hdf5Rows, read_list
+from caffelite.data.hdf5 import Hdf5Rows, measured, read_list
 from caffelite.data.image import pixels_of
 from caffelite.data.image_files import read_labelled
 from caffelite.data.records import RecordTable
@@ -221,7 +221,7 @@ def test_an_hdf5_file_with_checksums(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("damaged.h5\n")
 
     def read() -> object:
-        rows = Hdf5Rows(read_list(str(tmp_path / "list.txt"), None), ["data"])
+        rows = Hdf5Rows(measured(read_list(str(tmp_path / "list.txt"), None), ["data"]), ["data"])
         return rows.read(0, 40)[0].tolist()
 
     def outcomes() -> Iterator[Outcome]:
