@@ -1,7 +1,9 @@
 """`python -m benchmarks`: everything `make bench` measures."""
 
-from . import lenet, memory_format
+from . import lenet, lrn, memory_format, recurrent
 
 if __name__ == "__main__":
     lenet.main()
     memory_format.main()
+    lrn.main()
+    recurrent.main()

@@ -19,6 +19,8 @@ _ROOMS = {
     "Net": ".pycaffe.net",
     "SGDSolver": ".pycaffe.solver",
     "get_solver": ".pycaffe.solver",
+    "Layer": ".layerkit.python_layer",
+    "TorchLayer": ".layerkit.torch_layer",
     "set_device": ".pycaffe.state",
     "set_mode_cpu": ".pycaffe.state",
     "set_mode_gpu": ".pycaffe.state",
@@ -30,6 +32,8 @@ _ROOMS = {
 
 if TYPE_CHECKING:
     from .errors import CaffeliteError
+    from .layerkit.python_layer import Layer
+    from .layerkit.torch_layer import TorchLayer
     from .proto import TEST, TRAIN
     from .pycaffe.net import Net
     from .pycaffe.solver import SGDSolver, get_solver
@@ -39,8 +43,10 @@ __all__ = [
     "TEST",
     "TRAIN",
     "CaffeliteError",
+    "Layer",
     "Net",
     "SGDSolver",
+    "TorchLayer",
     "get_solver",
     "set_device",
     "set_mode_cpu",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from .net import Loaded, Net
     from .solver import Solver
+    from .solver.watch import OnNan
 
 Warn = Callable[[Fault], None]
 """Takes what is odd but harmless."""
@@ -42,39 +44,53 @@ def silent(_fault: Fault) -> None:
     """The :data:`Warn` of somebody who does not want to know."""
 
 
-def make_layer(param: Any, phase: int, places: Places) -> Any:
+def make_layer(param: Any, phase: int, places: Places, *, allow_python: bool = True) -> Any:
     """The layer a LayerParameter asks for.
 
     Raises:
-        GraphError: no such type; the message proposes the nearest.
+        GraphError: no such type; the message proposes the nearest.  Or the type runs code that the file names, and
+            that is not allowed.
     """
     kind = layers.get(param.type)
     if kind is None:
         what = f'unknown layer type "{param.type}"' if param.type else "the layer has no type"
         help = did_you_mean(param.type, layers.names()) or layers.known()
         raise GraphError(Fault(what, places("type"), help, param.name, param.type or None))
+    code = kind.code(param)
+    if code is not None and not allow_python:
+        what = f'would run Python code that the file names: "{code}"'
+        help = "--allow-python lets it; do so only for a file and a module that you trust"
+        raise GraphError(Fault(what, places("python_param"), help, param.name, param.type))
     return kind(param, phase, places)
 
 
 @dataclass(slots=True)
 class NetFile:
-    """A net as read and upgraded, with what was odd about it; `strict`: what is odd about its graph is an error."""
+    """A net as read and upgraded, with what was odd about it.
+
+    `strict`: what is odd about its graph is an error.  `allow_python`: its layers may run code that it names.
+    """
 
     message: Any
     places: Places = nowhere
     warnings: list[Fault] = field(default_factory=list)
     path: str | None = None
     strict: bool = False
+    allow_python: bool = True
 
 
-def read_net(path: str | os.PathLike[str], *, strict: bool = False, sets: Sequence[str] = ()) -> NetFile:
+def read_net(
+    path: str | os.PathLike[str], *, strict: bool = False, sets: Sequence[str] = (), allow_python: bool = True
+) -> NetFile:
     """A net's prototxt of any age, brought to today's form.
 
     Raises:
         PrototxtError, UpgradeError: with every fault of the file.
     """
     text = prototxt.load(os.fspath(path), NetParameter, strict=strict)
-    return _upgraded_net(text.message, text.places, text.warnings, os.fspath(path), sets, text, strict)
+    file = _upgraded_net(text.message, text.places, text.warnings, os.fspath(path), sets, text)
+    file.strict, file.allow_python = strict, allow_python
+    return file
 
 
 def _upgraded_net(
@@ -84,10 +100,9 @@ def _upgraded_net(
     path: str | None,
     sets: Sequence[str] = (),
     text: prototxt.Loaded[Any] | None = None,
-    strict: bool = False,
 ) -> NetFile:
     upgraded = upgrade_net(message, places)
-    result = NetFile(upgraded.message, upgraded.places, [*warnings, *upgraded.notes], path, strict)
+    result = NetFile(upgraded.message, upgraded.places, [*warnings, *upgraded.notes], path)
     if sets:
         base = text or prototxt.Loaded.of(result.message)
         changed = prototxt.override(replace(base, message=result.message, places=result.places), sets)
@@ -106,7 +121,8 @@ def build_graph(
 
     With `missing_data`, warnings stay warnings in a strict file: the caller goes on to find everything.
     """
-    graph = graphs.build(net.message, state, make_layer, net.places, given=given, missing_data=missing_data)
+    factory = partial(make_layer, allow_python=net.allow_python)
+    graph = graphs.build(net.message, state, factory, net.places, given=given, missing_data=missing_data)
     if net.strict and graph.warnings and not missing_data:
         raise GraphError(replace(fault, severity="error") for fault in graph.warnings)
     return graph
@@ -124,6 +140,7 @@ def load_net(
     observed: bool = False,
     strict: bool = False,
     sets: Sequence[str] = (),
+    allow_python: bool = True,
     warn: Warn = silent,
     loaded: Told = untold,
 ) -> Net:
@@ -138,13 +155,14 @@ def load_net(
         observed: keep every blob and gradient.
         strict: warnings of the file are errors.
         sets: assignments put over the file ("layer[ip1].inner_product_param.num_output=300").
+        allow_python: its Python layers may run.
         warn: told what is odd.
         loaded: told which layers got weights from each file.
 
     Raises:
         CaffeliteError: with every fault found at the first step that finds any.
     """
-    file = read_net(path, strict=strict, sets=sets)
+    file = read_net(path, strict=strict, sets=sets, allow_python=allow_python)
     graph = build_graph(file, graphs.state_of(file.message, phase, level, stages))
     for fault in (*file.warnings, *graph.warnings):
         warn(fault)
@@ -189,6 +207,7 @@ def read_solver(
     level: int | None = None,
     stages: Iterable[str] = (),
     weights: Sequence[str] | None = None,
+    allow_python: bool = True,
 ) -> SolverFile:
     """A solver's prototxt with its nets; nothing is built yet, and torch is not needed.
 
@@ -198,6 +217,7 @@ def read_solver(
         sets: assignments put over the files; one that starts with `layer[` is put over the nets.
         level, stages: added to `train_state`, as the original's command line does.
         weights: take the place of the file's `weights`; none at all when resuming.
+        allow_python: Python layers of the nets may run.
 
     Raises:
         PrototxtError, UpgradeError, SettingsError: with every fault of the file that has any.
@@ -221,9 +241,12 @@ def read_solver(
     def net(kind: str, value: Any, index: int | None = None) -> NetFile:
         if not isinstance(value, str):
             place = kind if index is None else f"{kind}[{index}]"
-            return _upgraded_net(value, prototxt.sub(text.places, place), (), name, net_sets, strict=strict)
+            inside = _upgraded_net(value, prototxt.sub(text.places, place), (), name, net_sets)
+            inside.strict, inside.allow_python = strict, allow_python
+            return inside
         if value not in read:
-            read[value] = read_net(find(value, Path(name).parent), strict=strict, sets=net_sets)
+            where = find(value, Path(name).parent)
+            read[value] = read_net(where, strict=strict, sets=net_sets, allow_python=allow_python)
         return read[value]
 
     train = net(*settings.train_net)
@@ -268,6 +291,11 @@ def solver_graphs(
     return train, tests
 
 
+def seed_of_test_net(seed: int, index: int) -> int:
+    """What the random draws of a solver's test net follow from; `seed` is the solver's."""
+    return seeds.derive(seed, "test net", index)
+
+
 def make_solver(
     file: SolverFile,
     *,
@@ -278,6 +306,7 @@ def make_solver(
     warn: Warn = silent,
     seed: int | None = None,
     loaded: Told = untold,
+    on_nan: OnNan = "ignore",
 ) -> Solver:
     """A solver ready to train; its test nets use the train net's weights.
 
@@ -285,6 +314,7 @@ def make_solver(
         file: see :func:`read_solver`.
         seed: stands in for `random_seed` where the file leaves it out.
         loaded: told which layers of the train net got weights from each file.
+        on_nan: what to do when training is not finite any more: "stop", "warn" or "ignore".
 
     Raises:
         CaffeliteError: with every fault of the first net that has any, or weights that do not fit.
@@ -300,14 +330,14 @@ def make_solver(
         warn(fault)
     net = _run(train_graph, device, seed, observed)
     tests = [
-        _run(graph, device, seeds.derive(seed, "test net", index), observed, share=net)
+        _run(graph, device, seed_of_test_net(seed, index), observed, share=net)
         for index, graph in enumerate(test_graphs)
     ]
     for path in settings.weights:
         loaded(path, net.load_weights(path))
         for test in tests:
             test.load_weights(path)  # for layers that only a test net has
-    return Solver(settings, net, tests, sinks, request)
+    return Solver(settings, net, tests, sinks, request, on_nan)
 
 
 def load_solver(

@@ -115,6 +115,10 @@ class DeviceError(CaffeliteError):
     """The device asked for is not there."""
 
 
+class DivergedError(CaffeliteError):
+    """Training met a loss, a gradient or weights that are not finite."""
+
+
 class UsageError(CaffeliteError):
     """The command line contradicts itself or asks for something that does not exist."""
 

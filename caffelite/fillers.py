@@ -69,7 +69,8 @@ def fill(settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray
     """The first values of a weight.
 
     Args:
-        settings: a FillerParameter, or None for zeros.  One without a type is `constant`, as in the original.
+        settings: a FillerParameter, a function of the generator, or None for zeros.  A FillerParameter without a type
+            is `constant`, as in the original.
         shape: of the weight.
         generator: drawn from by the random fillers only.
 
@@ -78,6 +79,8 @@ def fill(settings: Any, shape: Shape, generator: np.random.Generator) -> NDArray
     """
     if settings is None:
         return np.zeros(shape, np.float32)
+    if callable(settings):
+        return np.asarray(settings(generator), np.float32)
     wrong = list(faults(settings, shape))
     if wrong:
         raise LayerError(wrong)

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from caffelite import assembly
-from caffelite.tools import datum_lmdb, mnist
+from caffelite.tools import mnist
+from caffelite.tools.writers import write_images
 
 from .conftest import REPO, find_golden
 
@@ -35,7 +36,7 @@ def folder(tmp_path_factory):
     files = mnist.find_idx(DATASETS / "mnist")
     for part, name, count in (("train", "mnist_train6400_lmdb", 6400), ("t10k", "mnist_test1000_lmdb", 1000)):
         images, labels = mnist.read_digits(files, part)
-        datum_lmdb.write(place / name, images[:count].reshape(count, 1, 28, 28), labels[:count].tolist())
+        write_images(place / name, images[:count].reshape(count, 1, 28, 28), labels[:count].tolist())
     return place
 
 

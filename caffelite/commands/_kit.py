@@ -139,6 +139,12 @@ file_options = together(
 )
 """`--set` and `--strict`."""
 
+python_option = click.option(
+    "--allow-python",
+    is_flag=True,
+    help="Let Python layers of the net import and run the code they name.  Only for files you trust.",
+)
+
 gpu_option = click.option("--gpu", metavar="N", help="Compute on GPU number N (or `all`, where there is one).")
 
 

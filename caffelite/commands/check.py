@@ -9,7 +9,7 @@ import click
 
 from ..errors import CaffeliteError, Fault, UsageError
 from ._files import given_shapes, input_option, is_solver, unused_shapes
-from ._kit import PHASES, debug_option, described, file_options, parts, state_options
+from ._kit import PHASES, debug_option, described, file_options, parts, python_option, state_options
 
 if TYPE_CHECKING:
     from ..assembly import NetFile
@@ -49,24 +49,26 @@ class _Findings:
 @click.option("--phase", metavar="TRAIN|TEST", help="Look at nets in this phase only.")
 @state_options
 @file_options
+@python_option
 @input_option
 @debug_option
 def command(
     files: tuple[str, ...], phase: str | None, level: int, stage: str, sets: tuple[str, ...], strict: bool,
-    shapes: tuple[str, ...],
+    allow_python: bool, shapes: tuple[str, ...],
 ) -> int:  # fmt: skip
     if phase is not None and phase not in PHASES:
         raise UsageError(f'--phase must be TRAIN or TEST, not "{phase}"')
     given, stages = given_shapes(shapes), ["", *parts(stage)]
+    options = {"strict": strict, "sets": sets, "allow_python": allow_python}
     bad = False
     for path in files:
         found = _Findings()
         try:
             if is_solver(path):
-                _check_solver(path, found, strict=strict, sets=sets, level=level, stages=stages, given=given)
+                _check_solver(path, found, given, level=level, stages=stages, **options)
             else:
                 phases = [PHASES[phase]] if phase else list(PHASES.values())
-                _check_net(path, found, phases, level, stages, strict, sets, given)
+                _check_net(path, found, phases, level, stages, given, **options)
         except CaffeliteError as error:
             found.add(*error.faults)
         bad |= _report(path, found, strict)
@@ -84,13 +86,12 @@ def _check_solver(path: str, found: _Findings, given: Shapes, **options: Any) ->
 
 
 def _check_net(
-    path: str, found: _Findings, phases: list[int], level: int, stages: list[str], strict: bool,
-    sets: tuple[str, ...], given: Shapes,
-) -> None:  # fmt: skip
+    path: str, found: _Findings, phases: list[int], level: int, stages: list[str], given: Shapes, **options: Any
+) -> None:
     from ..assembly import read_net
     from ..graph import state_of
 
-    net = read_net(path, strict=strict, sets=sets)
+    net = read_net(path, **options)
     found.add(*net.warnings)
     states = [state_of(net.message, phase, level, stages) for phase in phases]
     fed = [state for state in states if _has_data(net, state)]

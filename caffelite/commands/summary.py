@@ -10,7 +10,7 @@ import click
 
 from ..errors import UsageError
 from ._files import given_shapes, input_option, is_solver, unused_shapes
-from ._kit import PHASES, debug_option, described, file_options, parts, state_options
+from ._kit import PHASES, debug_option, described, file_options, parts, python_option, state_options
 
 if TYPE_CHECKING:
     from ..graph import Graph, Node
@@ -37,15 +37,19 @@ BYTES = 4
 @click.option("--phase", default="TRAIN", show_default=True, metavar="TRAIN|TEST", help="Phase of the net.")
 @state_options
 @file_options
+@python_option
 @input_option
 @debug_option
 def command(
-    file: str, phase: str, level: int, stage: str, sets: tuple[str, ...], strict: bool, shapes: tuple[str, ...]
-) -> None:
+    file: str, phase: str, level: int, stage: str, sets: tuple[str, ...], strict: bool, allow_python: bool,
+    shapes: tuple[str, ...],
+) -> None:  # fmt: skip
     if phase not in PHASES:
         raise UsageError(f'--phase must be TRAIN or TEST, not "{phase}"')
     given = given_shapes(shapes)
-    graph = _graph(file, PHASES[phase], level, ["", *parts(stage)], sets, strict, given)
+    graph = _graph(
+        file, PHASES[phase], level, ["", *parts(stage)], given, sets=sets, strict=strict, allow_python=allow_python
+    )
     for fault in (*graph.warnings, *unused_shapes(graph, given)):
         click.echo(str(fault), err=True)
     click.echo(f'net "{graph.name}", {phase}, from {file}\n')
@@ -56,16 +60,14 @@ def command(
         click.echo(f'\n"?" and what follows from it is not in the sums; say the shapes: {options}')
 
 
-def _graph(
-    path: str, phase: int, level: int, stages: list[str], sets: tuple[str, ...], strict: bool, given: Any
-) -> Graph:
+def _graph(path: str, phase: int, level: int, stages: list[str], given: Any, **options: Any) -> Graph:
     from ..assembly import build_graph, read_net, read_solver
     from ..graph import state_of
 
     if not is_solver(path):
-        net = read_net(path, strict=strict, sets=sets)
+        net = read_net(path, **options)
         return build_graph(net, state_of(net.message, phase, level, stages), given=given, missing_data=True)
-    solver = read_solver(path, strict=strict, sets=sets, level=level, stages=stages)
+    solver = read_solver(path, level=level, stages=stages, **options)
     if phase == PHASES["TRAIN"]:
         return build_graph(solver.train, solver.train_state, given=given, missing_data=True)
     if not solver.tests:

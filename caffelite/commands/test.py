@@ -11,7 +11,17 @@ import click
 from ..errors import Fault, SnapshotError, UsageError
 from ..logs.records import OutputValue
 from ..logs.text import number, output
-from ._kit import described, file_options, gpu_numbers, gpu_option, log_options, open_log, parts, state_options
+from ._kit import (
+    described,
+    file_options,
+    gpu_numbers,
+    gpu_option,
+    log_options,
+    open_log,
+    parts,
+    python_option,
+    state_options,
+)
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -32,11 +42,12 @@ if TYPE_CHECKING:
 @click.option("--iterations", default=50, show_default=True, type=click.IntRange(1), help="Batches to score.")
 @state_options
 @file_options
+@python_option
 @gpu_option
 @log_options
 def command(
     model: str | None, weights: str, iterations: int, level: int, stage: str,
-    sets: tuple[str, ...], strict: bool, gpu: str | None,
+    sets: tuple[str, ...], strict: bool, allow_python: bool, gpu: str | None,
 ) -> None:  # fmt: skip
     files = parts(weights)
     if not files:
@@ -59,7 +70,7 @@ def command(
         with chdir(folder):
             net = load_net(
                 model, TEST, level=level, stages=["", *parts(stage)], device=where, strict=strict,
-                sets=sets, warn=log.warn, weights=files,
+                sets=sets, allow_python=allow_python, warn=log.warn, weights=files,
                 loaded=lambda path, report: tell(path, report, log, exceptions_only=True),
             )  # fmt: skip
             try:
@@ -110,6 +121,8 @@ def _warn_of_nobody_s_data(net: Net, log: Log) -> None:
 def _score(net: Net, iterations: int, log: Log) -> None:
     from ctypes import c_float
 
+    from ..solver.testing import expect_as_many
+
     log.note(f"Running for {iterations} iterations.", "caffe.cpp:281")
     sums: list[float] = []
     loss = 0.0
@@ -118,6 +131,8 @@ def _score(net: Net, iterations: int, log: Log) -> None:
         values = [(name, weight, value) for name, weight, row in net.output_values() for value in row]
         for name, _, value in values:
             log.note(f"Batch {batch}, {name} = {number(value)}", "caffe.cpp:304")
+        if sums:
+            expect_as_many(len(sums), len(values))
         sums = [
             c_float(total + value[2]).value for total, value in zip(sums or [0.0] * len(values), values, strict=True)
         ]

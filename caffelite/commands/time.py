@@ -9,7 +9,18 @@ import click
 
 from ..errors import UsageError
 from ..logs.text import number
-from ._kit import PHASES, described, file_options, gpu_numbers, gpu_option, log_options, open_log, parts, state_options
+from ._kit import (
+    PHASES,
+    described,
+    file_options,
+    gpu_numbers,
+    gpu_option,
+    log_options,
+    open_log,
+    parts,
+    python_option,
+    state_options,
+)
 
 if TYPE_CHECKING:
     from ..net import Net
@@ -31,11 +42,12 @@ if TYPE_CHECKING:
 @click.option("--phase", default="TRAIN", show_default=True, metavar="TRAIN|TEST", help="Phase of the net.")
 @state_options
 @file_options
+@python_option
 @gpu_option
 @log_options
 def command(
     model: str | None, weights: str, iterations: int, phase: str, level: int, stage: str,
-    sets: tuple[str, ...], strict: bool, gpu: str | None,
+    sets: tuple[str, ...], strict: bool, allow_python: bool, gpu: str | None,
 ) -> None:  # fmt: skip
     if not model:
         raise UsageError("time needs a net: --model FILE")
@@ -51,7 +63,7 @@ def command(
         log.note(text, "caffe.cpp:343" if where.type == "cpu" else "caffe.cpp:339")
         net = load_net(
             model, PHASES[phase], level=level, stages=["", *parts(stage)], weights=parts(weights), device=where,
-            observed=True, strict=strict, sets=sets, warn=log.warn,
+            observed=True, strict=strict, sets=sets, allow_python=allow_python, warn=log.warn,
         )  # fmt: skip
         try:
             _measure(net, iterations, log)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import CaffeliteError, Fault, UsageError
-from ..logs.records import Displayed, Record, Sink
 from ._kit import (
     command_line,
     described,
@@ -19,6 +17,7 @@ from ._kit import (
     log_options,
     open_log,
     parts,
+    python_option,
     state_options,
 )
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from ..logs.run_record import RunRecord
     from ..net import Loaded
     from ..solver import Solver
+    from ..solver.watch import OnNan
     from ._log import Log
 
 
@@ -63,14 +63,24 @@ if TYPE_CHECKING:
     metavar="EFFECT",
     help="Of a closed terminal: stop, snapshot or none.",
 )
+@click.option(
+    "--on-nan",
+    type=click.Choice(["stop", "warn", "ignore"]),
+    default="stop",
+    show_default=True,
+    help="When a loss, gradient or weight is not finite: find the layer where that began and stop, or warn and go on; "
+    "or ignore it.",
+)
 @file_options
+@python_option
 @click.option(
     "--run-dir", type=click.Path(file_okay=False, path_type=Path), help="Keep the run's record in this folder instead."
 )
 @log_options
 def command(
     solver: str | None, snapshot: str | None, weights: str, gpu: str | None, level: int, stage: str,
-    sigint_effect: str, sighup_effect: str, sets: tuple[str, ...], strict: bool, run_dir: Path | None,
+    sigint_effect: str, sighup_effect: str, on_nan: OnNan, sets: tuple[str, ...], strict: bool, allow_python: bool,
+    run_dir: Path | None,
 ) -> None:  # fmt: skip
     from ..solver.signals import Signals, effect
 
@@ -92,9 +102,10 @@ def command(
 
         start_weights = [] if snapshot else parts(weights) or None  # a state brings its own
         file = read_solver(
-            solver, strict=strict, sets=sets, level=level, stages=["", *parts(stage)], weights=start_weights
-        )
-        _train(file, snapshot, _device(file, gpus, log), signals, run_dir, log)
+            solver, strict=strict, sets=sets, level=level, stages=["", *parts(stage)], weights=start_weights,
+            allow_python=allow_python,
+        )  # fmt: skip
+        _train(file, snapshot, _device(file, gpus, log), signals, on_nan, run_dir, log)
 
 
 def _refuse_weights(snapshot: str) -> None:
@@ -125,15 +136,16 @@ def _device(file: SolverFile, gpus: list[int] | None, log: Log) -> torch.device:
 
 
 def _train(
-    file: SolverFile, snapshot: str | None, device: torch.device, signals: Any, run_dir: Path | None, log: Log
-) -> None:
+    file: SolverFile, snapshot: str | None, device: torch.device, signals: Any, on_nan: OnNan, run_dir: Path | None,
+    log: Log,
+) -> None:  # fmt: skip
     _announce(file, log)
     folder = run_dir or Path(f"{file.settings.snapshot_prefix}_run")
-    solver = _made(file, device, _seed_of(folder) if snapshot else None, log)
+    solver = _made(file, device, _seed_of(folder) if snapshot else None, on_nan, log)
     try:
         record = _record(file, solver, folder, snapshot, log)
         log.keep(record)
-        solver.sinks += [log, _divergence(log)]
+        solver.sinks.append(log)
         if log.progress:
             log.progress.iteration = lambda: solver.iter
         if snapshot:
@@ -171,7 +183,7 @@ def _announce(file: SolverFile, log: Log) -> None:
         log.note(f"Creating test net (#{index}) specified by {named}", "solver.cpp:190")
 
 
-def _made(file: SolverFile, device: torch.device, seed: int | None, log: Log) -> Solver:
+def _made(file: SolverFile, device: torch.device, seed: int | None, on_nan: OnNan, log: Log) -> Solver:
     """The solver, with the weights it is to begin with; says which layers got them."""
     from ..assembly import make_solver
     from ._weights import tell
@@ -180,23 +192,9 @@ def _made(file: SolverFile, device: torch.device, seed: int | None, log: Log) ->
         log.note(f"Finetuning from {path}", "solver.cpp:72")
         tell(path, report, log)
 
-    solver = make_solver(file, device=device, warn=log.warn, seed=seed, loaded=finetuning)
+    solver = make_solver(file, device=device, warn=log.warn, seed=seed, loaded=finetuning, on_nan=on_nan)
     log.note("Solver scaffolding done.", "solver.cpp:57")
     return solver
-
-
-def _divergence(log: Log) -> Sink:
-    """A sink that says once what a loss that is no number means."""
-    told = False
-
-    def watch(record: Record) -> None:
-        nonlocal told
-        if isinstance(record, Displayed) and not told and not isfinite(record.loss):
-            told = True
-            text = f"The loss is {record.loss}: training has diverged and will not recover.  Try a smaller base_lr."
-            log.note(text, severity="warning")
-
-    return watch
 
 
 def _seed_of(folder: Path) -> int | None:

@@ -96,6 +96,6 @@ def together(images: Images) -> Images:
 def as_slice(rows: Rows) -> Rows | slice:
     """Consecutive numbers as a slice, which selects without a copy; others as they are."""
     first, last = int(rows[0]), int(rows[-1])
-    if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
+    if last - first + 1 == len(rows) and (rows[1:] > rows[:-1]).all():
         return slice(first, last + 1)
     return rows

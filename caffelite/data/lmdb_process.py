@@ -57,6 +57,7 @@ class Server:
     def __init__(self, path: str, is_folder: bool, file: int, size: int) -> None:
         import lmdb
 
+        self.library = lmdb
         self.file, self.memory = file, mmap.mmap(file, size)
         self.environment = lmdb.open(path, subdir=is_folder, readonly=True, lock=False, create=False, readahead=True)
         self._refuse_a_short_file(os.path.join(path, "data.mdb") if is_folder else path)
@@ -79,7 +80,11 @@ class Server:
         """A transaction that copies values where they are small, which costs less than pointing at them."""
         transaction = self.environment.begin(buffers=True)
         cursor = transaction.cursor()
-        if not cursor.first() or len(cursor.value()) > SMALL:
+        self._note(0, b"")
+        try:
+            if not cursor.first() or len(cursor.value()) > SMALL:
+                return transaction
+        except self.library.Error:  # which will be told when that record is asked for
             return transaction
         transaction.abort()
         return self.environment.begin(buffers=False)

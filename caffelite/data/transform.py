@@ -128,13 +128,14 @@ class Transform:
 
     def __init__(self, param: Any, phase: int, mean: Floats | None = None, places: Places = nowhere) -> None:
         self.crop = int(param.crop_size)
-        self.scale = float(np.float32(param.scale))
+        self.scale = np.float32(param.scale)
         self.mirror = bool(param.mirror)
         self.random_crop = bool(self.crop) and phase == TRAIN
         self.augmentation = Augmentation(param.augmentation)
         self.augments = self.augmentation.active and phase == TRAIN
         self._mean_file = mean
         self._mean_values = np.array(param.mean_value, np.float32)
+        self._has_mean = mean is not None or len(self._mean_values) > 0
         self._places = places
         self._prepared: dict[tuple[torch.device, bool, int], tuple[Tensor, Tensor]] = {}
 
@@ -246,6 +247,8 @@ class Transform:
         on_host = device is None or device.type == "cpu"
         if not on_host:
             images = images.to(device, non_blocking=True)
+        elif choices.amounts is None and not self._has_mean:
+            return torch.from_numpy(np.multiply(images.numpy(), self.scale, dtype=np.float32))
         result = self._made_room(images)
         means, windows = self._means(result), choices.windows()
         # On the host a few images at a time, which stay in the processor's cache.
@@ -260,7 +263,7 @@ class Transform:
             if means is not None:
                 self._take_off(means, target, windows[start:end])
             if self.scale != 1:
-                target *= self.scale
+                target *= float(self.scale)
         if choices.amounts is not None and choices.amounts.holes is not None:
             self.augmentation.holed(result, choices.amounts)
         return result
@@ -294,7 +297,7 @@ class Transform:
 
     def _means(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
         """The mean as it lies best beside these images, and the same mirrored; mean values as one row of an image."""
-        if self._mean_file is None and not len(self._mean_values):
+        if not self._has_mean:
             return None
         key = (images.device, _interleaved(images), images.shape[3] if self._mean_file is None else 0)
         if key not in self._prepared:

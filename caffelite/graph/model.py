@@ -24,6 +24,7 @@ class LayerLike(Protocol):
     loss: Any
     ungraded: Any
     weights: Any
+    bottom_names: Any
 
     def warnings(self) -> Any: ...
 

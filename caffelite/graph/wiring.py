@@ -50,12 +50,13 @@ def _loss_weights(node: Node) -> tuple[tuple[float, ...], list[Fault]]:
 
 
 class _Wires:
-    """The values made so far while walking down the net."""
+    """The values made so far while walking down the net; `copies`: by top of a Split the blob it is."""
 
     def __init__(self) -> None:
         self.values: list[Value] = []
         self.current: dict[str, int] = {}
         self.makers: dict[str, Node] = {}
+        self.copies: dict[str, str] = {}
         self.unread: set[str] = set()
 
     def write(self, node: Node, position: int) -> tuple[int, list[Fault]]:
@@ -101,9 +102,12 @@ def wire(net: Any, origins: list[int], factory: Factory, places: Places) -> tupl
             node = replace(node, layer=factory(param, param.phase, where))
         except CaffeliteError as error:
             faults.extend(error.faults)
+        if index and origins[index] == origins[index - 1]:  # a Split behind the layer of that origin
+            wires.copies.update(dict.fromkeys(node.tops, node.bottoms[0]))
         reads = tuple(wires.current.get(blob, -1) for blob in node.bottoms)
         wires.unread.difference_update(node.bottoms)
         if node.layer is not None:
+            node.layer.bottom_names = [wires.copies.get(blob, blob) for blob in node.bottoms]
             problems = _arity_faults(node)
             if node.layer.loss and not node.tops:
                 node = replace(node, tops=(wires.automatic(),))

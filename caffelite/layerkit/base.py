@@ -73,7 +73,8 @@ def at_least(least: int) -> Arity:
 
 @dataclass(frozen=True, slots=True)
 class WeightSpec:
-    """A learnable array a layer declares: its shape, and the FillerParameter for its first values (None: zeros)."""
+    """A learnable array a layer declares: its shape, and for its first values the FillerParameter, or a function of a
+    NumPy generator (None: zeros)."""
 
     shape: Shape
     filler: Any = None
@@ -90,6 +91,7 @@ class Layer:
         param: the layer's LayerParameter.
         name, phase: its name; TRAIN (0) or TEST (1).
         weights: what `setup` declared, one WeightSpec per weight.
+        bottom_names: its bottoms as the prototxt names them (`param` may name tops of Splits instead).
     """
 
     type: ClassVar[str]
@@ -112,17 +114,28 @@ class Layer:
     varies: ClassVar[bool] = False
     """The sizes of its tops depend on the values of its bottoms (Filter): `shapes` gives the largest, and the net tells
     the layers behind it the real ones in every pass."""
+    reshapes: ClassVar[bool] = False
+    """Its `forward` finds the shapes of its tops by itself (Python): nobody need tell it those of its bottoms first."""
+    remembers: ClassVar[tuple[str, ...]] = ()
+    """The attributes that a forward leaves to the next one, so that passes can be repeated: their values are replaced,
+    never changed in place."""
 
     def __init__(self, param: Any, phase: int = 0, places: Places = nowhere) -> None:
         self.param = param
         self.phase = phase
         self.places = places
         self.weights: list[WeightSpec] = []
+        self.bottom_names: Sequence[str] = list(param.bottom)
         self._faults: list[Fault] = []
 
     @property
     def name(self) -> str:
         return str(self.param.name)
+
+    @classmethod
+    def code(cls, param: Any) -> str | None:
+        """What it would run, "module.class", for a type that runs code its LayerParameter names; else None."""
+        return None
 
     # -- settings and their checks ------------------------------------------------------------------------------
 

@@ -39,7 +39,9 @@ class Batch:
         if device.type == "cpu":
             tops = [*self._finished(self.images, device), *arrays]
             return lambda: tops
-        arrays, images = [array.pin_memory() for array in arrays], self.images and self.images.pinned()
+        images = self.images
+        if device.type == "cuda":
+            arrays, images = [array.pin_memory() for array in arrays], images and images.pinned()
         return lambda: [*self._finished(images, device), *(array.to(device, non_blocking=True) for array in arrays)]
 
     def _finished(self, images: Cut | None, device: torch.device) -> list[Tensor]:
@@ -57,9 +59,11 @@ class FedLayer(SourceLayer):
 
     Attributes:
         source: the field of the LayerParameter that names what is read, for messages.
+        most_workers: threads beyond which loading gets no faster; None: there is no such number.
     """
 
     source: ClassVar[str]
+    most_workers: ClassVar[int | None] = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,7 +76,7 @@ class FedLayer(SourceLayer):
         raise NotImplementedError
 
     def load(self, seed: int, position: int) -> Batch:
-        """The batch of the records from `position` on, in new arrays.  Several threads may call it at once."""
+        """The batch of the records from `position` on, in new arrays.  `most_workers` threads may call it at once."""
         raise NotImplementedError
 
     # -- settings -------------------------------------------------------------------------------------------------
@@ -115,6 +119,7 @@ class FedLayer(SourceLayer):
             self._fed_for = wanted
             settings, seed, device = self.param.data_param, run.seed, run.device
             workers = int(settings.workers) if settings.HasField("workers") else processors()
+            workers = min(workers, self.most_workers or workers)
             ahead = int(settings.prefetch)
             if settings.HasField("workers") and ahead:
                 ahead = max(ahead, workers)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from .base import Layer, Shape
 
 
@@ -28,3 +30,14 @@ class Neuron(Layer):
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         return [bottoms[0]]
+
+
+def log_of_base(layer: Layer, field: str) -> np.float32:
+    """The natural logarithm of the setting `base` of `field`, in single precision as in the original; -1 stands for e.
+
+    Notes a fault for a base that has none, and gives that of e then.
+    """
+    base = np.float32(layer.settings(field).base)
+    if base == -1 or not layer.require(bool(0 < base < np.inf), f"{field}.base", "must be positive, or -1 for e"):
+        return np.float32(1)
+    return np.log(base)

@@ -21,12 +21,14 @@ class Run:
     """One net's circumstances: the device, the run's seed, and how many forwards came before this one.
 
     `position` counts the forwards of this net since the run began, over stops and resumes, so that (seed, layer,
-    position) names every random draw.
+    position) names every random draw.  In a pass that is `repeating` an earlier one, to find out about it, a layer does
+    to the world outside nothing of what it did then.
     """
 
     device: torch.device
     seed: int
     position: int = 0
+    repeating: bool = False
 
     def generator(self, layer: str, salt: str = "") -> torch.Generator:
         """A torch generator on the net's device for this layer at this position."""

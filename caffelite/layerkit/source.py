@@ -21,6 +21,7 @@ class SourceLayer(Layer):
     bottoms = exactly(0)
 
     consumed: int = 0
+    remembers = ("consumed",)
 
     def label_counts(self, top: int) -> LabelCounts:
         """How often each label stands in the records behind top number `top`; every record counts once.

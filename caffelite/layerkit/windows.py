@@ -2,7 +2,7 @@
 
 Convolution spells them as repeated fields for any number of spatial axes, or as *_h and *_w for two; Pooling as one
 number for both axes, or as *_h and *_w.  What the original takes for a contradiction is one here.  Sources:
-src/caffe/layers/base_conv_layer.cpp, conv_layer.cpp, pooling_layer.cpp.
+src/caffe/layers/base_conv_layer.cpp, conv_layer.cpp, deconv_layer.cpp, pooling_layer.cpp.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ def convolved(sizes: Sequence[int], window: Window) -> Sizes:
     return tuple((step // s if step > 0 else -(-step // s)) + 1 for step, s in zip(steps, window.stride, strict=True))
 
 
+def deconvolved(sizes: Sequence[int], window: Window) -> Sizes:
+    """stride · (size − 1) + reach − 2·pad for every axis: the size that a convolution with this window reduces to
+    `sizes`."""
+    moves = zip(sizes, window.stride, window.reach, window.pad, strict=True)
+    return tuple(s * (n - 1) + r - 2 * p for n, s, r, p in moves)
+
+
 def pooled(sizes: Sequence[int], window: Window, ceil: bool) -> Sizes:
     """(size + 2·pad − kernel) / stride + 1 for every axis, rounded up (`ceil`) or down.
 
@@ -58,6 +65,14 @@ def pooled(sizes: Sequence[int], window: Window, ceil: bool) -> Sizes:
         edges = zip(counts, window.stride, sizes, window.pad, strict=True)
         counts = [count - ((count - 1) * s >= n + p) for count, s, n, p in edges]
     return tuple(counts)
+
+
+def fitting(layer: Layer, sizes: Sequence[int], window: Window, counts: Sizes, field: str) -> Sizes:
+    """`counts`, how many windows each axis of `sizes` has; notes a fault at `field` for an axis that has none."""
+    for size, reach, pad, count in zip(sizes, window.reach, window.pad, counts, strict=True):
+        larger = f"the kernel spans {reach}, more than the input of {size} with pad {pad} on both sides"
+        layer.expect(count > 0, larger, field)
+    return counts
 
 
 # -- spellings ----------------------------------------------------------------------------------------------------

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from ..data.hdf5 import Hdf5Rows, Listed, read_list, row_shapes
-from ..data.telling import folder_of, log, told_by
-from ..layerkit import Run, Shape, SourceLayer, at_least, layer
-from ..layerkit.base import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-_SOURCE = "hdf5_data_param.source"
+from ..data.hdf5 import Hdf5Rows, Listed, measured, read_list
+from ..data.hdf5_file import Table
+from ..data.label_counts import LabelCounts, count_row_labels
+from ..data.telling import folder_of, told_by
+from ..layerkit import Shape, at_least, layer
+from ..layerkit.fed import Batch, FedLayer
 
 
 @layer("HDF5Data")
-class HDF5Data(SourceLayer):
+class HDF5Data(FedLayer):
     """Reads the HDF5 files listed in the text file `source`, row after row, and begins anew after the last.
 
     Every top is a data set of its name: its rows become N×…, float32, N being batch_size.  A batch may span files.
@@ -25,8 +21,8 @@ class HDF5Data(SourceLayer):
     every epoch, and the rows inside each: all of them up to 256 MiB (as float32), else blocks in a new order and the
     rows of neighbours in that order, 256 MiB at a time; rows of different files do not mix.
 
-    Source: `src/caffe/layers/hdf5_data_layer.cpp`.  Unlike there, a transform_param is warned of, not refused: it has
-    no effect.
+    Source: `src/caffe/layers/hdf5_data_layer.cpp`.  Unlike there, a transform_param is warned of, not refused (it has
+    no effect), and rows that were never written are an error, not zeros.
 
     Raises:
         LayerError: settings that are wrong whatever the data.
@@ -34,43 +30,47 @@ class HDF5Data(SourceLayer):
     """
 
     tops = at_least(1)
+    source = "hdf5_data_param.source"
+    most_workers = 1  # rows are read a block at a time, and the next batch needs the block that is there
 
-    _files: list[Listed] | None = None
-    _rows: Hdf5Rows | None = None
-    _seed: int | None = None
+    _files: list[tuple[Listed, Table]] | None = None
+    _rows: tuple[int, Hdf5Rows] | None = None
+
+    @property
+    def batch_size(self) -> int:
+        return int(self.param.hdf5_data_param.batch_size)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.require(self.param.hdf5_data_param.batch_size > 0, "hdf5_data_param.batch_size", "must be positive")
-        self.require(bool(self.param.hdf5_data_param.source), _SOURCE, "must name a text file that lists HDF5 files")
+        rule = "must name a text file that lists HDF5 files"
+        self.require(bool(self.param.hdf5_data_param.source), self.source, rule)
         if self.param.HasField("transform_param"):
-            text = "transform_param has no effect in an HDF5Data layer"
-            help = "leave it out, and write the files with the values the net is to see"
-            log.warning("%s", self.fault(text, "transform_param", help, "warning"))
+            self.warn_of("transform_param", "leave it out, and write the files with the values the net is to see")
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        with told_by(self, _SOURCE):
-            rows = row_shapes(self._listed()[0], list(self.param.top))
-        return [(int(self.param.hdf5_data_param.batch_size), *shape) for shape in rows]
+        with told_by(self, self.source):
+            _, first = self._listed()[0]
+        return [(self.batch_size, *shape) for shape in first.row_shapes]
 
-    def _listed(self) -> list[Listed]:
-        """The files that `source` lists."""
+    def _listed(self) -> list[tuple[Listed, Table]]:
+        """The files that `source` lists, and what they hold."""
         if self._files is None:
-            self._files = read_list(str(self.param.hdf5_data_param.source), folder_of(self, _SOURCE))
+            files = read_list(str(self.param.hdf5_data_param.source), folder_of(self, self.source))
+            self._files = measured(files, list(self.param.top))
         return self._files
 
-    def _reading(self, seed: int) -> Hdf5Rows:
-        """The rows, in the order that this seed gives them."""
-        if self._rows is None or self._seed != seed:
+    def load(self, seed: int, position: int) -> Batch:
+        if self._rows is None or self._rows[0] != seed:
             shuffled_by = (seed, self.name) if self.param.hdf5_data_param.shuffle else None
-            self._rows, self._seed = Hdf5Rows(self._listed(), list(self.param.top), shuffled_by), seed
-        return self._rows
+            self._rows = seed, Hdf5Rows(self._listed(), list(self.param.top), shuffled_by)
+        return Batch(tuple(self._rows[1].read(position, self.batch_size)))
 
-    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        count = int(self.param.hdf5_data_param.batch_size)
-        with told_by(self, _SOURCE):
-            batch = self._reading(run.seed).read(self.consumed, count)
-        self.consumed += count
-        return tuple(torch.from_numpy(part).to(run.device) for part in batch)
+    def label_counts(self, top: int) -> LabelCounts:
+        with told_by(self, self.source):
+            name = [str(self.param.top[top])]
+            files = [file for file, _ in self._listed()]
+            return count_row_labels(Hdf5Rows(measured(files, name), name))
 
     def close(self) -> None:
+        super().close()
         self._rows = None

@@ -86,6 +86,22 @@ class Snapshotted(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class NotFinite(Record):
+    """What of a training ceased to be finite in this iteration ("loss", "gradient" or "weights"); the iteration's rate
+    and loss (None for weights); the layer and array where it began, "" where they are not known.
+
+    The text log has no line for it: there a warning, or the error that ends the run, says more.
+    """
+
+    iteration: int
+    what: str
+    rate: float
+    loss: float | None
+    layer: str = ""
+    array: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LastLoss(Record):
     """The smoothed loss of the forward pass after the last update; comes before the last test."""
 

@@ -8,22 +8,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import torch
+from ..layerkit.watching import mean, say, say_bottom, say_top
 
 if TYPE_CHECKING:
     from .net import Net
-
-log = logging.getLogger("caffelite")
-
-
-def _say(text: str, line: int, level: int = logging.INFO) -> None:
-    log.log(level, "    %s", text, extra={"source": f"net.cpp:{line}"})
-
-
-def _mean(tensor: torch.Tensor | None) -> str:
-    if tensor is None or tensor.numel() == 0:
-        return "0"
-    return f"{float(tensor.detach().abs().sum() / tensor.numel()):.6g}"
 
 
 class Watcher:
@@ -41,21 +29,19 @@ class Watcher:
     def _forward(self, index: int) -> None:
         net, node = self.net, self.net.graph.nodes[index]
         for blob in node.tops:
-            mean = _mean(net.blobs[blob].data_mirror.tensor())
-            _say(f"[Forward] Layer {node.name}, top blob {blob} data: {mean}", 593)
+            say_top(node.name, blob, net.blobs[blob].data_mirror.tensor())
         for slot, row in enumerate(net.rows[index]):
-            name, mean = self._display_name(index, slot), _mean(row.owner.tensor)
-            _say(f"[Forward] Layer {node.name}, param blob {name} data: {mean}", 605)
+            name = self._display_name(index, slot)
+            say(f"[Forward] Layer {node.name}, param blob {name} data: {mean(row.owner.tensor)}", 605)
 
     def _backward(self, index: int) -> None:
         net, node = self.net, self.net.graph.nodes[index]
         for blob, needed in zip(node.bottoms, node.bottom_needs, strict=True):
             if needed:
-                mean = _mean(net.blobs[blob].diff_mirror.tensor())
-                _say(f"[Backward] Layer {node.name}, bottom blob {blob} diff: {mean}", 621)
+                say_bottom(node.name, blob, net.blobs[blob].diff_mirror.tensor())
         for slot, row in enumerate(net.rows[index]):
             if net.graph.weights[node.weights[slot]].wanted:
-                _say(f"[Backward] Layer {node.name}, param blob {slot} diff: {_mean(row.owner.grad)}", 632)
+                say(f"[Backward] Layer {node.name}, param blob {slot} diff: {mean(row.owner.grad)}", 632)
 
     def totals(self) -> None:
         """L1 and L2 norms over all parameters, after a backward."""
@@ -63,7 +49,7 @@ class Watcher:
         diff = [parameter.grad for parameter in self.net.parameters if parameter.grad is not None]
         l1 = [sum(float(tensor.abs().sum()) for tensor in tensors) for tensors in (data, diff)]
         l2 = [sum(float(tensor.square().sum()) for tensor in tensors) ** 0.5 for tensors in (data, diff)]
-        _say(
+        say(
             f"[Backward] All net params (data, diff): L1 norm = ({l1[0]:.6g}, {l1[1]:.6g}); "
             f"L2 norm = ({l2[0]:.6g}, {l2[1]:.6g})",
             721,

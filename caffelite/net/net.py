@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -189,6 +190,17 @@ class Net:
         self.pull()
         self.observed_plan.backward()
         self.push()
+
+    def double(self) -> Net:
+        """A net of the same layers and weights to repeat passes with: its blobs are its own, so that whoever looks at
+        those of this net notices nothing."""
+        double = copy(self)
+        double.run, double.debug_info = replace(self.run, repeating=True), False
+        double.blobs = {name: Blob(blob.shape, self.run.device) for name, blob in self.blobs.items()}
+        for name in self.input_values:
+            double.blobs[name].data_mirror.set(self.blobs[name].data_mirror.tensor().clone())
+        double._fast = double._seen = None
+        return double
 
     def pull(self) -> None:
         """Take in what people wrote to parameter arrays they hold."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from ..errors import CaffeliteError, Fault
+from ..errors import CaffeliteError, Fault, LayerError
 from ..graph import Node
 from ..layerkit import Run
-from .steps import Step, compile_steps, memory, overwritten, slots, weighted
+from .steps import Step, compile_steps, memory, overwritten, refusals, slots, varying, weighted
 
 if TYPE_CHECKING:
     from .net import Net
@@ -40,6 +40,12 @@ def _call(layer: object, node: Node, run: Run, bottoms: Sequence[torch.Tensor], 
                 node.type,
             )
         ) from error
+
+
+def _tell_shapes(node: Node, bottoms: Sequence[torch.Tensor]) -> None:
+    """Tell a layer what shapes its bottoms have in this pass."""
+    node.layer.shapes([tuple(bottom.shape) for bottom in bottoms])
+    node.layer.raise_faults()
 
 
 def _reading(last: Callable[[], torch.Tensor]) -> AbstractContextManager[object]:
@@ -72,9 +78,12 @@ class FastPlan:
             step.reread: None for step in self.steps if step.reread is not None
         }
         self.trainable = any(step.node.needs_backward for step in self.steps)
+        self.refused = [fault for faults in refusals(graph).values() for fault in faults]
 
     def forward(self, backward: bool) -> torch.Tensor:
         """One pass; returns the weighted loss, still attached to its graph when a backward is to follow."""
+        if backward and self.refused:
+            raise LayerError(self.refused)
         net, run, table = self.net, self.net.run, self.table
         for blob, value in net.input_values.items():
             table[value] = net.arranged(net.blobs[blob].data_mirror.tensor())
@@ -84,6 +93,8 @@ class FastPlan:
                 bottoms = [table[index] for index in step.reads]
                 for position in step.stop:
                     bottoms[position] = bottoms[position].detach()  # type: ignore[union-attr]
+                if step.varies:
+                    _tell_shapes(step.node, bottoms)  # type: ignore[arg-type]
                 if grad:
                     for position in step.flattens:
                         # Pooling's backward copies twice over when its gradient comes in another order than its input.
@@ -108,6 +119,7 @@ class FastPlan:
         for blob, value in self.outputs.items():
             kept = table[self.slot[value]]
             if kept is not None:
+                net.blobs[blob].reshape(*kept.shape)
                 net.blobs[blob].data_mirror.set(kept.detach())
         for index in range(len(table)):
             table[index] = None
@@ -161,6 +173,7 @@ class ObservedPlan:
         self.net = net
         self.played: dict[int, _Played] = {}
         self.watch: Watch | None = None
+        self.varying, self.refused = varying(net.graph), refusals(net.graph)
         for value, weight in weighted(net.graph):
             self._weigh(net.graph.values[value].blob, weight)
 
@@ -188,6 +201,8 @@ class ObservedPlan:
             mirror = net.blobs[blob].data_mirror
             mirror.value = bottom = net.arranged(mirror.tensor())
             bottoms.append(bottom.detach().requires_grad_(node.needs_backward and node.bottom_needs[position]))
+        if node.index in self.varying:
+            _tell_shapes(node, bottoms)
         with torch.set_grad_enabled(node.needs_backward):
             weights = net.weights_of(node.index)
             with self._rereading(node):
@@ -196,11 +211,13 @@ class ObservedPlan:
         loss = torch.zeros((), device=net.run.device)
         taken = {memory(bottom) for bottom in bottoms}
         for blob, top, weight in zip(node.tops, tops, node.loss_weights, strict=True):
-            in_place = blob in node.bottoms
+            in_place, reshaped = blob in node.bottoms, tuple(top.shape) != net.blobs[blob].shape
+            if reshaped:
+                net.blobs[blob].reshape(*top.shape)
             net.blobs[blob].data_mirror.set(self._own(node, top.detach(), bottoms, set() if in_place else taken))
             if weight:
                 loss = loss + top.detach().sum() * weight
-                if in_place:  # the last backward left another gradient there
+                if in_place or reshaped:  # another gradient stands there, or none
                     self._weigh(blob, weight)
         return loss
 
@@ -239,6 +256,8 @@ class ObservedPlan:
 
     def _backward(self, node: Node, played: _Played) -> None:
         net = self.net
+        if node.index in self.refused:
+            raise LayerError(self.refused[node.index])
         wanted = [bottom for bottom in played.bottoms if bottom.requires_grad]
         weights = [weight for weight in played.weights if weight.requires_grad]
         live = [(top, blob) for top, blob in zip(played.tops, node.tops, strict=True) if top.requires_grad]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..errors import Fault
 from ..graph import Graph, Node
 from .blob import SharedView
 
@@ -24,6 +25,7 @@ class Step:
         weights: the layer's weight tensors; where one is a reshaped view, they are looked up anew each pass.
         stop: positions of bottoms whose gradient ends here although they carry one.
         flattens: positions of 4-d bottoms whose gradient may come back in another memory order than the net's.
+        varies: its bottoms' shapes are known in each pass only.
         silent: nothing behind this layer wants its gradient.
         reread: the value its backward reads in place of what it computed, where a later layer works on in place.
         frees: slots nobody reads after this step.
@@ -37,6 +39,7 @@ class Step:
     reshaping: bool = False
     stop: tuple[int, ...] = ()
     flattens: tuple[int, ...] = ()
+    varies: bool = False
     silent: bool = False
     reread: int | None = None
     frees: list[int] = field(default_factory=list)
@@ -76,6 +79,32 @@ def overwritten(graph: Graph, node: Node) -> int | None:
     return None if last == node.writes[0] else last
 
 
+def varying(graph: Graph) -> frozenset[int]:
+    """Nodes behind a layer whose tops vary in size: they are told the shapes of their bottoms in every pass, but for
+    those that find these by themselves."""
+    values, nodes = set[int](), set[int]()
+    for node in graph.nodes:
+        behind = not values.isdisjoint(node.reads)
+        if behind and not node.layer.reshapes:
+            nodes.add(node.index)
+        if node.layer.varies or behind:
+            values.update(node.writes)
+    return frozenset(nodes)
+
+
+def refusals(graph: Graph) -> dict[int, list[Fault]]:
+    """By node, the faults of a backward that needs a gradient for a bottom that never gets one (a label, an index)."""
+    found: dict[int, list[Fault]] = {}
+    for node in graph.nodes:
+        refused = node.layer.ungraded - node.layer.passed_over
+        for position, blob in enumerate(node.bottoms):
+            if node.needs_backward and node.bottom_needs[position] and position in refused:
+                text = f'has no gradient for its bottom "{blob}", and the layers above it need one'
+                help = "propagate_down: false stops there; give it once for each bottom, in their order"
+                found.setdefault(node.index, []).append(node.fault(text, f"bottom[{position}]", help))
+    return found
+
+
 def _flattens(net: Net, node: Node) -> tuple[int, ...]:
     shapes = [net.graph.values[index].shape or () for index in node.reads]
     if not net.channels_last or all(len(net.graph.values[index].shape or ()) == 4 for index in node.writes):
@@ -88,7 +117,7 @@ def compile_steps(net: Net, kept: set[int]) -> list[Step]:
     graph = net.graph
     slot = slots(graph)
     carries = [False] * len(graph.values)
-    steps, last = list[Step](), dict[int, int]()
+    steps, last, behind = list[Step](), dict[int, int](), varying(graph)
     for node in graph.nodes:
         if node.layer.sharing_bottoms or node.type == "Input":
             for value in node.writes:
@@ -106,7 +135,7 @@ def compile_steps(net: Net, kept: set[int]) -> list[Step]:
         reshaping = any(isinstance(blob, SharedView) for blob in net.rows[node.index])
         step = Step(node, node.layer, reads, writes, weights, reshaping, stop)
         step.flattens, step.silent = _flattens(net, node), not node.needs_backward
-        step.reread = overwritten(graph, node)
+        step.reread, step.varies = overwritten(graph, node), node.index in behind
         for index in (*reads, *step.writes):
             last[index] = len(steps)
         steps.append(step)

@@ -56,6 +56,100 @@ def softplus(x: Tensor, threshold: float, in_place: bool) -> Tensor:
     )
 
 
+class _Elu(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: float, in_place: bool) -> Tensor:
+        y = torch.nn.functional.elu(x, alpha)
+        ctx.alpha, ctx.x = alpha, None if in_place else x
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (y,), alpha = ctx.saved_tensors, ctx.alpha
+        if ctx.x is None and alpha >= 0:
+            return torch.ops.aten.elu_backward(gradient, alpha, 1, 1, True, y), None, None
+        positive = (y if ctx.x is None else ctx.x) > 0
+        return torch.where(positive, gradient, gradient * (y + alpha)), None, None
+
+
+def elu(x: Tensor, alpha: float, in_place: bool) -> Tensor:
+    """max(x, 0) + alpha·(e^min(x, 0) − 1), its slope 1 where x > 0, else y + alpha.
+
+    In place the original's backward finds y where x was; that matters if alpha is negative, since then y is positive
+    throughout (`src/caffe/layers/elu_layer.cpp`).
+    """
+    return _Elu.apply(x, alpha, in_place)
+
+
+def exponential(x: Tensor, inner: float, outer: float) -> Tensor:
+    """outer·e^(inner·x), its slope inner·y (`src/caffe/layers/exp_layer.cpp`)."""
+
+    def power(x: Tensor) -> Tensor:
+        y = (x if inner == 1 else x * inner).exp()
+        return y if outer == 1 else y.mul_(outer)
+
+    return _SlopeAtTop.apply(x, power, lambda gradient, y: (gradient * y).mul_(inner))
+
+
+def logarithm(x: Tensor, scale: float, shift: float, factor: float, in_place: bool) -> Tensor:
+    """factor·log(scale·x + shift), its slope factor·scale/(scale·x + shift).
+
+    In place the original's backward finds y where x was, and takes the slope there (`src/caffe/layers/log_layer.cpp`).
+    """
+
+    def inside(x: Tensor) -> Tensor:
+        x = x if scale == 1 else x * scale
+        return x if shift == 0 else x + shift
+
+    if not in_place:
+        y = inside(x).log()
+        return y if factor == 1 else y * factor
+    return _SlopeAtTop.apply(
+        x,
+        lambda x: inside(x).log().mul_(factor),
+        lambda gradient, y: gradient * (scale * factor) / inside(y),
+    )
+
+
+def clip(x: Tensor, low: float, high: float, in_place: bool) -> Tensor:
+    """max(low, min(x, high)): `low` everywhere if that is the larger.  The slope is 1 from `low` to `high`, both
+    included, else 0.
+
+    In place the original's backward finds y where x was, so the slope is 1 throughout
+    (`src/caffe/layers/clip_layer.cpp`).
+    """
+
+    def clamp(x: Tensor) -> Tensor:
+        return x.clamp(low, high) if low <= high else x.clamp(max=high).clamp(min=low)
+
+    if not in_place:
+        return clamp(x)
+    return _SlopeAtTop.apply(x, clamp, lambda gradient, y: gradient * ((y >= low) & (y <= high)))
+
+
+class _Swish(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, beta: float) -> Tensor:
+        sigmoid = (x * beta).sigmoid_()
+        y = x * sigmoid
+        # Kept aside: the original's backward reads y anew, and its own sigmoid.
+        ctx.beta, ctx.sigmoid = beta, sigmoid
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (y,) = ctx.saved_tensors
+        slope = (1 - ctx.sigmoid).mul_(y).mul_(ctx.beta).add_(ctx.sigmoid)
+        return slope.mul_(gradient), None
+
+
+def swish(x: Tensor, beta: float) -> Tensor:
+    """x·σ(beta·x), its slope beta·y + σ·(1 − beta·y) (`src/caffe/layers/swish_layer.cpp`)."""
+    return _Swish.apply(x, beta)
+
+
 class _Constant(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, value: float) -> Tensor:

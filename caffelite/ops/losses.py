@@ -14,7 +14,7 @@ LOG_THRESHOLD = 1e-20
 """The same for InfogainLoss (`include/caffe/layers/loss_layer.hpp`)."""
 
 
-def divisor_of(weights: Tensor | None, divisor: float | None) -> float | Tensor:
+def divisor_of(weights: Tensor | None, divisor: float | Tensor | None) -> float | Tensor:
     """`divisor`, or where it is None the sum of the weights, at least 1."""
     if divisor is None and weights is not None:
         return weights.sum().clamp(min=1)
@@ -45,7 +45,9 @@ class _SoftmaxLoss(Function):
         return gradient, None, None, None, None
 
 
-def softmax_loss(scores: Tensor, indices: Tensor, weights: Tensor | None, axis: int, divisor: float | None) -> Tensor:
+def softmax_loss(
+    scores: Tensor, indices: Tensor, weights: Tensor | None, axis: int, divisor: float | Tensor | None
+) -> Tensor:
     """Multinomial logistic loss of the softmax along `axis`: −Σ w·log max(p[label], FLT_MIN) / divisor, 0-d.
 
     The gradient is w·(p − onehot)/divisor, also where the logarithm was clipped.
@@ -77,7 +79,7 @@ class _InfogainLoss(Function):
 
 
 def infogain_loss(
-    scores: Tensor, matrix: Tensor, indices: Tensor, weights: Tensor | None, axis: int, divisor: float | None
+    scores: Tensor, matrix: Tensor, indices: Tensor, weights: Tensor | None, axis: int, divisor: float | Tensor | None
 ) -> Tensor:
     """Loss −Σ w·Σ_k H[label, k]·log max(p_k, 1e-20) / divisor, 0-d, p being the softmax along `axis`.
 
@@ -111,3 +113,70 @@ class _HalfSquaredDistance(Function):
 def euclidean_loss(a: Tensor, b: Tensor) -> Tensor:
     """Σ (a − b)² / 2N over N samples (the first axis); `b` may have other axes behind the first."""
     return _HalfSquaredDistance.apply(a, b.reshape(a.shape))
+
+
+class _MultinomialLogisticLoss(Function):
+    @staticmethod
+    def forward(ctx: Any, prob: Tensor, indices: Tensor, weights: Tensor | None) -> Tensor:
+        taken = prob.gather(1, indices).clamp_(min=LOG_THRESHOLD)
+        ctx.save_for_backward(taken, indices, weights)
+        ctx.shape = prob.shape
+        logarithms = taken.log()
+        return (logarithms if weights is None else logarithms * weights).sum() / -len(prob)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        taken, indices, weights = ctx.saved_tensors
+        slopes = slope / -ctx.shape[0] / taken
+        if weights is not None:
+            slopes = slopes * weights
+        return slopes.new_zeros(ctx.shape).scatter_(1, indices, slopes), None, None
+
+
+def multinomial_logistic_loss(prob: Tensor, indices: Tensor, weights: Tensor | None) -> Tensor:
+    """Loss −Σ w·log max(p[label], 1e-20) / N, 0-d, of probabilities N×C.
+
+    The gradient is −w/(N·max(p[label], 1e-20)) at the label, also where the probability was clipped, and 0 elsewhere.
+    Source: `src/caffe/layers/multinomial_logistic_loss_layer.cpp`.
+
+    Args:
+        indices: int64 labels, N.
+        weights: per label, or None for all ones.
+    """
+    weights = None if weights is None else weights.unsqueeze(1)
+    return _MultinomialLogisticLoss.apply(prob, indices.unsqueeze(1), weights)
+
+
+class _ContrastiveLoss(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, similar: Tensor, margin: float, legacy: bool) -> Tensor:
+        difference = a - b
+        squared = difference.square().sum(1)
+        if legacy:
+            missing = margin - squared
+            cost, push = missing.clamp(min=0), torch.ones_like(missing)
+        else:
+            distance = squared.sqrt()
+            missing = margin - distance
+            cost, push = missing.clamp(min=0).square(), missing / (distance + 1e-4)
+        apart = torch.where(missing > 0, -push, 0)
+        ctx.save_for_backward(difference, torch.where(similar, 1, apart))
+        return torch.where(similar, squared, cost).sum() / (2 * len(a))
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        difference, pull = ctx.saved_tensors
+        gradient = difference * (pull * (slope / len(pull))).unsqueeze(1)
+        return gradient, -gradient, None, None, None
+
+
+def contrastive_loss(a: Tensor, b: Tensor, similar: Tensor, margin: float, legacy: bool) -> Tensor:
+    """Σ (d² of similar pairs, max(margin − d, 0)² of others) / 2N over N pairs, d = |a − b|; a and b: N×C.
+
+    With `legacy`, max(margin − d², 0) of others.  The gradient of the others, (margin − d)/d·(b − a)/N, has 1e-4 added
+    to the divisor d.  Source: `src/caffe/layers/contrastive_loss_layer.cpp`.
+
+    Args:
+        similar: bool, N.
+    """
+    return _ContrastiveLoss.apply(a, b, similar, margin, legacy)

@@ -2,54 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+PIECE = 2**18
+"""Values a CPU works on at a time: so many stay in its cache from one pass over them to the next."""
 
-def _window_sum(x: torch.Tensor, size: int) -> torch.Tensor:
+
+def _pieces(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Tensors of one shape, a few samples at a time."""
+    count, size = len(tensors[0]), tensors[0].numel()
+    few = count if tensors[0].is_cuda else PIECE * count // max(1, size)
+    return zip(*(tensor.split(max(1, few)) for tensor in tensors), strict=True)
+
+
+def _window_sum(x: torch.Tensor, size: int, out: torch.Tensor) -> torch.Tensor:
     """Sums of x over windows of `size` (odd) channels around each channel, cut at the first and last channel."""
     channels = x.shape[1]
-    total = x.clone()
+    out.copy_(x)
     for distance in range(1, min(size // 2 + 1, channels)):
         kept = channels - distance
-        total.narrow(1, 0, kept).add_(x.narrow(1, distance, kept))
-        total.narrow(1, distance, kept).add_(x.narrow(1, 0, kept))
-    return total
+        out.narrow(1, 0, kept).add_(x.narrow(1, distance, kept))
+        out.narrow(1, distance, kept).add_(x.narrow(1, 0, kept))
+    return out
 
 
-def _power(scale: torch.Tensor, beta: float) -> torch.Tensor:
-    """scale to the −beta, in new memory; beta 0.75, the default, without the slow general power."""
+def _power(scale: torch.Tensor, beta: float, out: torch.Tensor) -> torch.Tensor:
+    """scale to the −beta; beta 0.75, the default, without the slow general power."""
     if beta == 0.75:
-        root = scale.rsqrt()
-        return root.mul_(root.sqrt())
-    return scale.pow(-beta)
+        torch.rsqrt(scale, out=out)
+        return out.mul_(out.sqrt())
+    return torch.pow(scale, -beta, out=out)
 
 
 class AcrossChannels(torch.autograd.Function):
     """y = x · s^−β with s = k + (α / size) · Σ x² over `size` channels around; `apply(x, size, alpha, beta, k)`.
 
-    dx = dy · s^−β − (2αβ / size) · x · Σ dy·y/s, the sum over the same channels.  One pass each way over whatever
-    memory format x has, where autograd would keep four tensors.
+    dx = dy · s^−β − (2αβ / size) · x · Σ dy·y/s, the sum over the same channels.  It keeps x and s, where autograd
+    would keep four tensors, and computes over whatever memory order x has.
     """
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, size: int, alpha: float, beta: float, k: float) -> torch.Tensor:
-        scale = _window_sum(x.square(), size).mul_(alpha / size).add_(k)
+        y, scale = torch.empty_like(x), torch.empty_like(x)
+        for part, result, s in _pieces(x, y, scale):
+            _window_sum(part.square(), size, out=s).mul_(alpha / size).add_(k)
+            _power(s, beta, out=result).mul_(part)
         ctx.save_for_backward(x, scale)
         ctx.settings = size, alpha, beta
-        return _power(scale, beta).mul_(x)
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, scale = ctx.saved_tensors
         size, alpha, beta = ctx.settings
-        dx = _power(scale, beta).mul_(dy)
-        ratio = (dx * x).div_(scale)
-        dx.addcmul_(_window_sum(ratio, size), x, value=-2 * alpha * beta / size)
+        dx = torch.empty_like(x)
+        for part, s, above, result in _pieces(x, scale, dy, dx):
+            _power(s, beta, out=result).mul_(above)
+            ratio = (result * part).div_(s)
+            around = _window_sum(ratio, size, out=torch.empty_like(ratio))
+            result.addcmul_(around, part, value=-2 * alpha * beta / size)
         return dx, None, None, None, None
 
 

@@ -87,6 +87,16 @@ def average_pool(x: torch.Tensor, grid: Grid) -> torch.Tensor:
     return y.masked_fill(empty, torch.nan)
 
 
+def norm_pool(x: torch.Tensor, grid: Grid, p: float) -> torch.Tensor:
+    """(Σ |x|ᵖ)^(1/p) of every window, with a gradient of 0 where that is 0."""
+    powers = x.abs().pow(p)
+    if _beyond_half(grid):
+        powers, grid = _padded(powers, grid, 0.0)
+    total = F.avg_pool2d(powers, grid.kernel, grid.stride, grid.pad, grid.ceil, divisor_override=1)
+    nothing = total == 0
+    return _sized((total + nothing).pow(1 / p) * ~nothing, grid.size, 0.0)
+
+
 def _windows(x: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Every window's values in row-major order, N×C×H′×W′×(kernel_h·kernel_w), zero beyond the image."""
     (rows, columns), (down, right), size = grid.kernel, grid.stride, grid.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections import OrderedDict
 from typing import Any
 
@@ -17,10 +18,15 @@ from . import state
 
 
 class LayerView:
-    """A layer of a net: its type and its weight blobs."""
+    """A layer of a net: its type and its weight blobs; what else is asked of a Python layer, its own instance says."""
 
-    def __init__(self, name: str, type: str, blobs: list[Any]) -> None:
-        self.name, self.type, self.blobs = name, type, blobs
+    def __init__(self, name: str, type: str, blobs: list[Any], user: Any = None) -> None:
+        self.name, self.type, self.blobs, self._user = name, type, blobs, user
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or self.__dict__.get("_user") is None:
+            raise AttributeError(f"{self!r} has no attribute {name!r}")
+        return getattr(self._user, name)
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.name!r}>"
@@ -75,10 +81,14 @@ class Net:
 
     def _wrap(self, core: Core) -> None:
         self.core = core
+        # As in the original, `del net` closes files; at the end of the process the layers see to that.
+        weakref.finalize(self, core.close).atexit = False
         self.blobs: OrderedDict[str, Blob] = OrderedDict(core.blobs)
         self.params: OrderedDict[str, list[Any]] = OrderedDict(core.params)
         nodes = list(zip(core.graph.nodes, core.rows, strict=True))
-        self.layers = [LayerView(node.name, node.type, list(row)) for node, row in nodes]
+        self.layers = [
+            LayerView(node.name, node.type, list(row), getattr(node.layer, "user", None)) for node, row in nodes
+        ]
         self._layer_names = [layer.name for layer in self.layers]
         self.layer_dict = OrderedDict((layer.name, layer) for layer in self.layers)
 

@@ -22,6 +22,7 @@ from .policies import policies
 from .rule import Clipping, Rule
 from .smoothing import SmoothedLoss
 from .testing import average, outputs_of
+from .watch import OnNan, Watch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,11 +39,14 @@ class Solver:
         test_nets: one for each of `settings.test_nets`, sharing the train net's weights.
         sinks: take the records of the run.
         request: asked after every update and before every test batch whether to snapshot or stop.
+        on_nan: what to do when training is not finite any more; the original does not look ("ignore").
 
     Attributes:
         iter: updates made so far.
         current_step: the state of the rate policy (see :mod:`.policies`).
         rule: the update rule with its history.
+        policy: the rate policy.
+        newest: the solver state that was written or read last.
         stopped: the last `step` or `solve` ended early because `request` said so.
     """
 
@@ -53,6 +57,7 @@ class Solver:
         test_nets: Sequence[Any] = (),
         sinks: Sequence[records.Sink] = (),
         request: Request = nothing_asked,
+        on_nan: OnNan = "ignore",
     ) -> None:
         self.settings = settings
         self.net = net
@@ -65,7 +70,9 @@ class Solver:
         self.rule = Rule(settings, net.parameters)
         for test_net in self.test_nets:
             test_net.debug_info = settings.debug_info
-        self._policy = policies[settings.lr_policy]
+        self.policy = policies[settings.lr_policy]
+        self.newest: str | None = None
+        self.watch = Watch(self, on_nan)
         self._displays = Every(settings.display)
         self._tests = Every(settings.test_interval)
         self._tests_between = Every(settings.test_interval, first=0 if settings.test_initialization else 1)
@@ -79,6 +86,7 @@ class Solver:
     def add_callback(self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object]) -> None:
         """Functions to call in every iteration: before its first forward, and between gradients and update."""
         self._callbacks.append((on_start, on_gradients_ready))
+        self.watch.deferred = False  # what they do cannot be done again
 
     # -- training -------------------------------------------------------------------------------------------------
 
@@ -111,6 +119,7 @@ class Solver:
         self.stopped = False
         self._smoothed.clear()
         self._shown_at, self._shown_when = self.iter, time.perf_counter()
+        self.watch.begin()
         while self.iter < end:
             self.net.clear_gradients()
             if self._tests_between(self.iter):
@@ -124,6 +133,7 @@ class Solver:
             if action.stops:
                 self.stopped = True
                 break
+        self.watch.settle(weights=True)
 
     def apply_update(self) -> None:
         """Update the weights from the gradients the net holds now, and count it as an iteration."""
@@ -135,7 +145,9 @@ class Solver:
         self.net.debug_info = display and self.settings.debug_info
         for on_start, _ in self._callbacks:
             on_start()
-        loss = self._accumulate()
+        self.watch.before()
+        loss = self.accumulate(self.net)
+        self.watch.after(loss)
         if self.settings.display:
             self._smoothed.add(loss)
         before = self.current_step
@@ -153,15 +165,15 @@ class Solver:
         if display and clipping is not None:
             self._show_clipping(clipping)
 
-    def _accumulate(self) -> Tensor:
+    def accumulate(self, net: Any) -> Tensor:
         """Forward and backward `iter_size` batches; the mean of their losses, still on the device."""
-        loss: Tensor = self.net.forward_backward()
+        loss: Tensor = net.forward_backward()
         for _ in range(1, self.settings.iter_size):
-            loss = loss + self.net.forward_backward()
+            loss = loss + net.forward_backward()
         return loss if self.settings.iter_size == 1 else loss / self.settings.iter_size
 
     def _rate(self) -> float:
-        rate, self.current_step = self._policy.rate(self.settings, self.iter, self.current_step)
+        rate, self.current_step = self.policy.rate(self.settings, self.iter, self.current_step)
         if not math.isfinite(rate):
             raise SettingsError(
                 f"lr_policy {self.settings.lr_policy} has no finite rate at iteration {self.iter}: {rate:g}",
@@ -187,9 +199,12 @@ class Solver:
         """The last display, whose forward pass uses up a batch, and the last test."""
         loss = None
         if self._displays(self.iter):
-            self._smoothed.add(self.net.forward())
+            start = self.watch.where(self.net)
+            last = self.net.forward()
+            self._smoothed.add(last)
             loss = self._smoothed.value()
             emit(self.sinks, records.LastLoss(self.iter, loss))
+            self.watch.ended(start, last)
         if self._tests(self.iter):
             self.test_all()
         return loss
@@ -197,6 +212,7 @@ class Solver:
     # -- telling --------------------------------------------------------------------------------------------------
 
     def _display(self, rate: float) -> None:
+        self.watch.settle()
         outputs, loss, now = outputs_of(self.net.output_values()), self._smoothed.value(), time.perf_counter()
         interval, seconds = self.iter - self._shown_at, now - self._shown_when
         self._shown_at, self._shown_when = self.iter, now
@@ -226,7 +242,9 @@ class Solver:
 
     def test(self, index: int) -> None:
         """Run test net `index` on its `test_iter` batches."""
+        self.watch.settle()
         emit(self.sinks, records.TestStarted(self.iter, index))
+        start = self.watch.where(self.test_nets[index])
         result = average(
             self.test_nets[index],
             self.settings.test_nets[index].test_iter,
@@ -237,6 +255,7 @@ class Solver:
             self._note("Test interrupted.", "solver.cpp:396")
         else:
             emit(self.sinks, records.Tested(self.iter, index, result.outputs, result.loss))
+            self.watch.tested(index, start, result)
 
     def _asked_to_stop(self) -> bool:
         """Heed everything that was asked for during a test."""
@@ -253,9 +272,11 @@ class Solver:
 
         Raises:
             SnapshotError: they cannot be written.
+            DivergedError: the weights are not finite, and on_nan is "stop".
         """
+        self.watch.settle(weights=True)
         model, saved = state.save(self)
-        self._saved_at = self.iter
+        self._saved_at, self.newest = self.iter, saved
         emit(self.sinks, records.Snapshotted(self.iter, model, saved))
 
     def restore(self, path: str | os.PathLike[str]) -> None:
@@ -265,6 +286,7 @@ class Solver:
             SnapshotError: it cannot be read, or does not fit this net and solver type.  Nothing is changed then.
         """
         state.restore(self, path)
+        self.newest = os.fspath(path)
         self._note("SGDSolver: restoring history", "sgd_solver.cpp:336")
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UsageError
 from ..logs.records import OutputValue
 
 
@@ -28,6 +29,20 @@ def outputs_of(values: Iterable[tuple[str, float, list[float]]]) -> tuple[Output
     return tuple(OutputValue(index, name, value, weight) for index, (name, value, weight) in enumerate(elements))
 
 
+def expect_as_many(before: int, now: int) -> None:
+    """Check that a batch has as many output values as the one before.
+
+    Raises:
+        UsageError: it has not, so there is no mean.
+    """
+    if before != now:
+        raise UsageError(
+            f"the outputs of the net change their size from batch to batch ({before} values, then {now}), "
+            "so they have no mean",
+            help="let a layer read what a Filter lets through: a loss, or Silence",
+        )
+
+
 def average(net: Any, batches: int, *, with_loss: bool, interrupted: Callable[[], bool]) -> Average | None:
     """Run `batches` forward passes and average what comes out.
 
@@ -38,6 +53,9 @@ def average(net: Any, batches: int, *, with_loss: bool, interrupted: Callable[[]
 
     Returns:
         The means, or None when interrupted.
+
+    Raises:
+        UsageError: the outputs of two batches differ in size.
     """
     sums, total = np.zeros(0, np.float32), np.float32(0)
     values: list[tuple[str, float, list[float]]] = []
@@ -49,6 +67,8 @@ def average(net: Any, batches: int, *, with_loss: bool, interrupted: Callable[[]
             total += np.float32(float(loss))
         values = net.output_values()
         scores = np.array([value for _, _, flat in values for value in flat], np.float32)
+        if batch:
+            expect_as_many(len(sums), len(scores))
         sums = scores if batch == 0 else sums + scores
     if batches <= 0:
         return Average((), None)

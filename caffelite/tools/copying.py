@@ -12,7 +12,6 @@ import h5py
 import numpy as np
 
 from ..errors import DataError, Fault
-from ..proto import Datum
 from .databases import opened
 from .hdf5_tables import DATA, LABEL
 from .image_folders import LIST, ImageFolder
@@ -20,7 +19,7 @@ from .items import Array, Item, Items, by, form_at, is_whole, items_of, label_te
 from .pictures import encoded
 from .progress import Progress
 from .whole import whole
-from .writers import Record, kinds, write_records
+from .writers import Record, datum_value, kinds, write_records
 
 FORMS = (*kinds, "hdf5", "images")
 """What can be written."""
@@ -80,13 +79,7 @@ def copy(source: Path, target: Path, to: str, force: bool = False, progress: Pro
 
 def _datums(items: Items) -> Iterator[Record]:
     for item in items.each:
-        channels, height, width = item.image.shape
-        datum = Datum(channels=channels, height=height, width=width, label=_datum_label(item, items))
-        if item.image.dtype == np.uint8:
-            datum.data = item.image.tobytes()
-        else:
-            datum.float_data.extend(item.image.ravel().tolist())
-        yield b"%08d" % item.index, datum.SerializeToString()
+        yield b"%08d" % item.index, datum_value(item.image, _datum_label(item, items))
 
 
 def _datum_label(item: Item, items: Items) -> int:

@@ -38,11 +38,16 @@ class Database:
             size = max(map(len, values))
             at_once = max(1, min(MOST_AT_ONCE, _BYTES_AT_ONCE // max(1, size)))
 
-    def entries(self) -> Iterator[tuple[bytes, bytes]]:
-        """All records, keys and values byte for byte what they are, in the order of the keys."""
+    def portions(self) -> Iterator[tuple[int, list[bytes], list[bytes]]]:
+        """All records in portions: the number of the first, their keys and values, byte for byte what they are."""
         with closing(self.source.reader()) as reader:  # of its own: each goes on from where it stands
             for start, values in self.values():
-                yield from zip(reader.keys(range(start, start + len(values))), values, strict=True)
+                yield start, reader.keys(range(start, start + len(values))), values
+
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """All records, keys and values, in the order of the keys."""
+        for _, keys, values in self.portions():
+            yield from zip(keys, values, strict=True)
 
 
 @contextmanager

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..assembly import NetFile, Warn, build_graph, read_net, silent
+from ..assembly import NetFile, Warn, build_graph, read_net, seed_of_test_net, silent
 from ..errors import DataError, Fault, GraphError, did_you_mean
 from ..graph import state_of
 from ..graph.filtering import included
 from ..layerkit import Run, SourceLayer
 from ..layerkit import layers as types
-from ..proto import TRAIN, NetParameter, Phase
+from ..proto import TEST, TRAIN, NetParameter, Phase
 from .pictures import Shown, caption, write_grid
 
 Array = NDArray[Any]
@@ -45,6 +45,7 @@ def preview(
     level: int = 0,
     seed: int = 1,
     rgb: bool = False,
+    allow_python: bool = True,
     warn: Warn = silent,
 ) -> Preview:
     """Draw the first batches that a layer hands to the net in its first top, transformed, labels under them.
@@ -52,8 +53,9 @@ def preview(
     Args:
         net: a net's prototxt; nothing but the layer in question is built of it.
         layer: its name; None: the first that reads data.
-        seed: what `random_seed` would be in training.
+        seed: what `random_seed` would be in training; in phase TEST the batches are those of its first test net.
         rgb: three channels are R, G, B instead of B, G, R.
+        allow_python: the layer may be a Python layer.
         warn: told what is odd about the file and the layer.
 
     Raises:
@@ -61,7 +63,7 @@ def preview(
     """
     import torch
 
-    file = read_net(net)
+    file = read_net(net, allow_python=allow_python)
     for fault in file.warnings:
         warn(fault)
     alone = _alone(file, phase, layer, level, stages)
@@ -69,6 +71,7 @@ def preview(
     for fault in graph.warnings:
         warn(fault)
     node = graph.nodes[0]
+    seed = seed_of_test_net(seed, 0) if phase == TEST else seed
     with closing(node.layer):
         parts = [
             [top.numpy() for top in node.layer.forward(Run(torch.device("cpu"), seed, number), [], [])]
@@ -84,7 +87,7 @@ def _alone(file: NetFile, phase: int, name: str | None, level: int, stages: Sequ
     """A net of nothing but the layer in question; faults still point to where it stands in its file."""
     state = state_of(file.message, phase, level, ["", *stages])
     here = [index for index, layer in enumerate(file.message.layer) if included(layer, state)]
-    reading = [index for index in here if _reads(file.message.layer[index].type)]
+    reading = [index for index in here if _reads(file.message.layer[index])]
     index = next((at for at in reading if name in (None, file.message.layer[at].name)), None)
     if index is None:
         known = [file.message.layer[at].name for at in reading]
@@ -93,12 +96,14 @@ def _alone(file: NetFile, phase: int, name: str | None, level: int, stages: Sequ
         raise GraphError(Fault(f"{file.path}: {what} in phase {Phase.Name(phase)}", help=help))
     alone = NetParameter(name=file.message.name, state=state)
     alone.layer.append(file.message.layer[index])
-    return NetFile(alone, lambda path: file.places(path.replace("layer[0]", f"layer[{index}]", 1)), path=file.path)
+    places = lambda path: file.places(path.replace("layer[0]", f"layer[{index}]", 1))  # noqa: E731
+    return replace(file, message=alone, places=places, warnings=[], strict=False)
 
 
-def _reads(type: str) -> bool:
-    kind = types.get(type)
-    return kind is not None and issubclass(kind, SourceLayer)
+def _reads(layer: Any) -> bool:
+    """Whether it is a layer that brings data; one of a user's own may be, where it has no bottoms."""
+    kind = types.get(layer.type)
+    return kind is not None and (issubclass(kind, SourceLayer) or not (layer.bottom or kind.code(layer) is None))
 
 
 def _images(values: Array, node: Any) -> Iterator[Array]:

@@ -11,12 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import click
 import h5py
 import pytest
 from PIL import Image
 
 from caffelite.commands import run
+from caffelite.commands.data.expand import command as expand
 from caffelite.errors import DataError
+from caffelite.proto import AugmentationParameter
 from tests.conftest import REPO, find_golden
 from tests.tools.databases import contents, write
 
@@ -116,7 +119,7 @@ def test_convert_imageset_writes_leveldbs_too(tmp_path: Path, capsys: pytest.Cap
     assert "a/x.png" not in said(capsys, "info", tmp_path / "db", "--backend", "leveldb")
 
 
-@pytest.mark.parametrize("name", ["convert-imageset", "mnist", "cifar10", "copy"])
+@pytest.mark.parametrize("name", ["convert-imageset", "mnist", "cifar10", "copy", "expand"])
 def test_without_plyvel_nothing_is_done_for_a_leveldb(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +130,7 @@ def test_without_plyvel_nothing_is_done_for_a_leveldb(
         "mnist": [tmp_path / "db", "--from", tmp_path, "--backend=leveldb"],
         "cifar10": [tmp_path / "db", "--from", tmp_path, "--backend=leveldb"],
         "copy": [source / "color_lmdb", tmp_path / "x_leveldb"],
+        "expand": [source / "color_lmdb", tmp_path / "db", "--shifts=1", "--backend=leveldb"],
     }[name]
     text = said(capsys, name, *arguments, status=1)
     assert "needs the package plyvel" in text and "caffelite[leveldb]" in text
@@ -192,6 +196,40 @@ def test_copy_goes_by_the_targets_name(tmp_path: Path, capsys: pytest.CaptureFix
     assert 'left out: data set "clip"' in said(capsys, "copy", tmp_path / "x.h5", tmp_path / "y_lmdb")
     assert "--to" in said(capsys, "copy", source, tmp_path / "y", status=2)
     assert "--force" in said(capsys, "copy", source, tmp_path / "x.h5", status=1)
+
+
+def test_expand_enlarges_and_says_by_how_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = find_golden(f"{GOLDEN}/color_lmdb"), tmp_path / "x_lmdb"
+    text = said(capsys, "expand", source, target, "--shifts", "1", "--copies", "2", "--augmentation", "hue: 9 shift: 1")
+    assert f"x_lmdb: 42 images, 7 of each in {source}" in text
+    assert len(contents(target)) == 42
+    assert "42 of 3×12×10 (channels×height×width), raw uint8" in said(capsys, "info", target)
+    assert "--force" in said(capsys, "expand", source, target, "--shifts", "1", status=1)
+    said(capsys, "expand", source, target, "--shifts=1", "--border=ZERO", "--in-order", "--force", "--seed=3")
+    before = [value for _, value in contents(target)]
+    said(capsys, "expand", source, target, "--shifts=1", "--in-order", "--force", "--seed=4")
+    assert [a == b for a, (_, b) in zip(before, contents(target), strict=True)] == 6 * [True, *4 * [False]]
+
+
+def test_expand_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("expand", find_golden(f"{GOLDEN}/color_lmdb"), tmp_path / "db")
+    assert "nothing to add" in said(capsys, *arguments, status=2)
+    assert "go together" in said(capsys, *arguments, "--copies", "2", status=2)
+    assert "go together" in said(capsys, *arguments, "--shifts", "1", "--augmentation", "shift: 1", status=2)
+    copies = ("--copies", "1", "--augmentation")
+    assert "border: ZERO" in said(capsys, *arguments, *copies, "shift: 1", "--border", "ZERO", status=2)
+    text = said(capsys, *arguments, *copies, "shift: 1 rotate: 3", status=1)
+    assert "--augmentation:1:10: unknown field" in text and "did you mean rotation?" in text
+    assert "warning: edge is read as EDGE" in said(capsys, *arguments, *copies, "shift: 1 border: edge")
+    shutil.rmtree(tmp_path / "db")
+    assert "below 10" in said(capsys, *arguments, "--shifts", "10", status=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_expand_offers_the_borders_of_the_proto() -> None:
+    border = next(param for param in expand.params if param.name == "border")
+    assert isinstance(border.type, click.Choice)
+    assert list(border.type.choices) == AugmentationParameter.Border.keys()
 
 
 def test_cifar10_says_what_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

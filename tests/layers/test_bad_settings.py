@@ -228,6 +228,245 @@ BAD: list[tuple[str, list[Shape], str]] = [
         [],
         'layer "d" (DummyData): needs no data_filler, one for all of its 3 tops or one for each, got 2',
     ),
+    (
+        'name: "e" type: "Exp" bottom: "x" top: "y" exp_param { base: 0 }',
+        [(2,)],
+        'layer "e" (Exp): base must be positive, or -1 for e, got 0.0',
+    ),
+    (
+        'name: "l" type: "Log" bottom: "x" top: "y" log_param { base: inf }',
+        [(2,)],
+        'layer "l" (Log): base must be positive, or -1 for e, got inf',
+    ),
+    (
+        'name: "l" type: "Log" bottom: "x" top: "y" log_param { base: 1 }',
+        [(2,)],
+        'layer "l" (Log): base must not be 1, whose logarithm is 0, got 1.0',
+    ),
+    (
+        'name: "p" type: "PReLU" bottom: "x" top: "y"',
+        [(3,)],
+        'layer "p" (PReLU): needs a bottom with at least 2 axes (channels are axis 1), got (3,)',
+    ),
+    (
+        'name: "s" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { axis: 1 slice_dim: 1 }',
+        [(2, 4)],
+        'layer "s" (Slice): axis: 1 and slice_dim: 1 are two names of one setting\n  help: keep axis',
+    ),
+    (
+        'name: "s" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { slice_dim: 2 }',
+        [(2, 4)],
+        'layer "s" (Slice): slice_dim must be an axis of a 2-d blob, got 2',
+    ),
+    (
+        'name: "s" type: "Slice" bottom: "x" top: "a" top: "b" top: "c"',
+        [(2, 4)],
+        'layer "s" (Slice): cannot cut axis 1 of size 4 into 3 equal parts\n'
+        "  help: say where to cut: slice_point, once fewer than there are tops",
+    ),
+    (
+        'name: "s" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { slice_point: 1 slice_point: 2 }',
+        [(2, 4)],
+        'layer "s" (Slice): needs one slice_point fewer than it has tops: 1, got 2',
+    ),
+    (
+        'name: "s" type: "Slice" bottom: "x" top: "a" top: "b" top: "c" slice_param { slice_point: 3 slice_point: 3 }',
+        [(2, 4)],
+        'layer "s" (Slice): slice_point must rise, and lie inside axis 1 of size 4, got [3, 3]',
+    ),
+    (
+        'name: "s" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { axis: -1 slice_point: 4 }',
+        [(2, 4)],
+        'layer "s" (Slice): slice_point must rise, and lie inside axis 1 of size 4, got [4]',
+    ),
+    (
+        'name: "r" type: "Reshape" bottom: "x" top: "x" reshape_param { shape { dim: 0 dim: -1 } }',
+        [(2, 3)],
+        'layer "r" (Reshape): cannot work in place: its top may not be its bottom "x"\n'
+        "  help: give the top a name of its own",
+    ),
+    (
+        'name: "r" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: -1 dim: -1 } }',
+        [(2, 3)],
+        'layer "r" (Reshape): at most one dim may be -1 (infer), got [-1, -1]',
+    ),
+    (
+        'name: "r" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: -2 dim: 3 } }',
+        [(2, 3)],
+        'layer "r" (Reshape): dim must be a size, 0 (copy) or -1 (infer), got [-2, 3]',
+    ),
+    (
+        'name: "r" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 4 dim: -1 } }',
+        [(2, 3)],
+        'layer "r" (Reshape): dim: -1 cannot be worked out: 6 values are not a multiple of 4, the product of the '
+        "others",
+    ),
+    (
+        'name: "r" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 0 dim: -1 } }',
+        [(0, 3)],
+        'layer "r" (Reshape): dim: -1 cannot be worked out: another dim is 0, in (0, 3) already',
+    ),
+    (
+        'name: "r" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 4 dim: 2 } }',
+        [(2, 3)],
+        'layer "r" (Reshape): (2, 3) has 6 values, (4, 2) would have 8\n  help: dim: -1 stands for whatever is left',
+    ),
+    (
+        'name: "r" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 6 dim: 1 dim: 0 } }',
+        [(2, 3)],
+        'layer "r" (Reshape): dim: 0 copies axis 2 of its bottom, whose shape (2, 3) has no such axis',
+    ),
+    (
+        'name: "r" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 6 } axis: -4 }',
+        [(2, 3)],
+        'layer "r" (Reshape): axis must be from -3 to 2 for a 2-d blob, got -4',
+    ),
+    (
+        'name: "r" type: "Reshape" bottom: "x" top: "y" reshape_param { shape { dim: 6 } axis: 1 num_axes: 2 }',
+        [(2, 3)],
+        'layer "r" (Reshape): num_axes must be at most 1 from axis 1 of (2, 3) on, or -1 for all, got 2',
+    ),
+    (
+        'name: "t" type: "Tile" bottom: "x" top: "y"',
+        [(2, 3)],
+        'layer "t" (Tile): tiles is missing\n  help: say how many copies',
+    ),
+    (
+        'name: "t" type: "Tile" bottom: "x" top: "y" tile_param { tiles: 0 }',
+        [(2, 3)],
+        'layer "t" (Tile): tiles must be positive, got 0',
+    ),
+    (
+        'name: "t" type: "Tile" bottom: "x" top: "y" tile_param { tiles: 2 axis: -3 }',
+        [(2, 3)],
+        'layer "t" (Tile): axis must be an axis of a 2-d blob, got -3',
+    ),
+    (
+        'name: "b" type: "BatchReindex" bottom: "x" bottom: "i" top: "y"',
+        [(2, 3), (4, 1)],
+        'layer "b" (BatchReindex): its second bottom must have 1 axis, got shape (4, 1)',
+    ),
+    (
+        'name: "b" type: "BatchReindex" bottom: "x" bottom: "i" top: "y"',
+        [(0, 3), (4,)],
+        'layer "b" (BatchReindex): has no samples to choose 4 from: its bottom\'s shape is (0, 3)',
+    ),
+    (
+        'name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y" top: "z"',
+        [(2, 3), (2,)],
+        'layer "f" (Filter): needs one top for each bottom but the selector: 1, got 2',
+    ),
+    (
+        'name: "f" type: "Filter" bottom: "x" bottom: "s" top: "x"',
+        [(2, 3), (2,)],
+        'layer "f" (Filter): cannot work in place: its top may not be its bottom "x"\n'
+        "  help: give the top a name of its own",
+    ),
+    (
+        'name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y"',
+        [(2, 3), (2, 2)],
+        'layer "f" (Filter): the selector must hold one value per sample (N, or N×1 …), got shape (2, 2)',
+    ),
+    (
+        'name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y"',
+        [(3, 3), (2, 1)],
+        'layer "f" (Filter): its bottoms must have as many samples as the selector: 2, got shape (3, 3)',
+    ),
+    (
+        'name: "c" type: "Crop" bottom: "x" bottom: "s" top: "y"',
+        [(2, 3), (2, 3)],
+        'layer "c" (Crop): axis must be an axis of a 2-d blob, got 2',
+    ),
+    (
+        'name: "c" type: "Crop" bottom: "x" bottom: "s" top: "y" crop_param { axis: 1 offset: 1 offset: 2 }',
+        [(2, 3, 5, 5), (2, 3, 3, 3)],
+        'layer "c" (Crop): needs one offset for all of the 3 axes it cuts or one for each, got 2',
+    ),
+    (
+        'name: "c" type: "Crop" bottom: "x" bottom: "s" top: "y"',
+        [(2, 3, 5, 5), (3, 3, 3)],
+        'layer "c" (Crop): its second bottom must have at least as many axes as the first, got shapes (2, 3, 5, 5) and '
+        "(3, 3, 3)",
+    ),
+    (
+        'name: "c" type: "Crop" bottom: "x" bottom: "s" top: "y" crop_param { offset: 3 }',
+        [(2, 3, 5, 6), (2, 3, 3, 3)],
+        'layer "c" (Crop): the cut of axis 2 from 3 to 6 exceeds its size 5',
+    ),
+    (
+        'name: "p" type: "Parameter" top: "y" parameter_param { shape { dim: -1 } }',
+        [],
+        'layer "p" (Parameter): shape must have no negative dim, got [-1]',
+    ),
+    (
+        'name: "e" type: "Embed" bottom: "x" top: "y" embed_param { num_output: 3 }',
+        [(2,)],
+        'layer "e" (Embed): input_dim must be positive, got 0',
+    ),
+    (
+        'name: "o" type: "HDF5Output" bottom: "x" bottom: "l"',
+        [(2,), (2,)],
+        'layer "o" (HDF5Output): file_name must name the file to write, got ""',
+    ),
+    (
+        'name: "o" type: "HDF5Output" bottom: "x" bottom: "l" hdf5_output_param { file_name: "/no/such/place/a.h5" }',
+        [(2,), (2,)],
+        'layer "o" (HDF5Output): file_name must lie in a folder that exists, got "/no/such/place/a.h5"\n'
+        "  help: create /no/such/place first",
+    ),
+    (
+        'name: "o" type: "HDF5Output" bottom: "x" bottom: "l" hdf5_output_param { file_name: "a.h5" }',
+        [(2, 3), (3,)],
+        'layer "o" (HDF5Output): the first axis (the batch) of its bottoms must be the same, got shapes (2, 3) and '
+        "(3,)",
+    ),
+    (
+        'name: "o" type: "HDF5Output" bottom: "x" bottom: "l" hdf5_output_param { file_name: "a.h5" }',
+        [(2, 3, 4, 5, 6), (2,)],
+        'layer "o" (HDF5Output): needs bottoms with at most 4 axes, got (2, 3, 4, 5, 6)',
+    ),
+    (
+        'name: "m" type: "MVN" bottom: "x" top: "y"',
+        [(2, 3, 4, 5, 6)],
+        'layer "m" (MVN): needs a bottom with at most 4 axes, got (2, 3, 4, 5, 6)',
+    ),
+    (
+        'name: "b" type: "BatchNorm" bottom: "x" top: "y"',
+        [(5,)],
+        'layer "b" (BatchNorm): needs a bottom with at least 2 axes (channels are axis 1), got (5,)',
+    ),
+    (
+        'name: "b" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param { use_global_stats: false }',
+        [(0, 5)],
+        'layer "b" (BatchNorm): needs at least one value per channel, got (0, 5)',
+    ),
+    (
+        'name: "b" type: "BatchNorm" bottom: "x" top: "y" param { lr_mult: 0 } param { }',
+        [(4, 5)],
+        'layer "b" (BatchNorm): lr_mult must be 0: its weights are statistics, and are not learned; got 1\n'
+        "  help: leave param out",
+    ),
+    (
+        'name: "l" type: "MultinomialLogisticLoss" bottom: "x" bottom: "l" top: "y"',
+        [(2, 4), (2, 4)],
+        'layer "l" (MultinomialLogisticLoss): needs one label per sample: 2, got 8 labels of shape (2, 4)',
+    ),
+    (
+        'name: "l" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "l" top: "y"',
+        [(2, 4), (2, 5), (2,)],
+        'layer "l" (ContrastiveLoss): its first two bottoms must have vectors of one length, got shapes (2, 4) and '
+        "(2, 5)",
+    ),
+    (
+        'name: "l" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "l" top: "y"',
+        [(2, 4, 2), (2, 8), (2,)],
+        'layer "l" (ContrastiveLoss): needs vectors, N×C (ones may follow), got shape (2, 4, 2)',
+    ),
+    (
+        'name: "l" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "l" top: "y"',
+        [(2, 4), (2, 4), (3,)],
+        'layer "l" (ContrastiveLoss): needs one label per pair: 2, got 3 labels of shape (3,)',
+    ),
 ]
 
 
@@ -236,6 +475,41 @@ def test_bad_setting(text: str, bottoms: list[Shape], message: str) -> None:
     with pytest.raises(LayerError) as caught:
         build(text, *bottoms)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("kind", ["PReLU", "BatchNorm"])
+def test_channels_that_no_longer_fit_the_weights(kind: str) -> None:
+    layer, _ = build(f'type: "{kind}" bottom: "x" top: "y"', (2, 3, 4))
+    layer.shapes([(7, 3, 5)])
+    layer.raise_faults()
+    layer.shapes([(2, 4, 4)])
+    with pytest.raises(LayerError, match=r"and its bottom of shape \(2, 4, 4\) has other channels"):
+        layer.raise_faults()
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([[0, 1, 2], [3, 4, 2]], "sample 1 at position 1 of 3 must be from 0 to 3, got 4"),
+        ([0, 3, -1], "sample 2 must be from 0 to 3, got -1"),
+        ([float("nan")], "sample 0 must be from 0 to 3, got nan"),
+        (9e20, "sample 0 must be from 0 to 3, got 9e+20"),
+    ],
+)
+def test_index_that_no_vector_has(values: object, told: str) -> None:
+    indices = torch.tensor(values, dtype=torch.float32)
+    text = 'name: "e" type: "Embed" bottom: "x" top: "y" embed_param { input_dim: 4 num_output: 2 }'
+    layer, _ = build(text, tuple(indices.shape))
+    with pytest.raises(LayerError) as caught:
+        layer.forward(run_at(), [indices], [torch.zeros(4, 2), torch.zeros(2)])
+    assert str(caught.value) == f'layer "e" (Embed): index of {told}\n  help: indices count from 0'
+
+
+@pytest.mark.parametrize("index", [-0.5, 3.0])
+def test_index_that_no_sample_has(index: float) -> None:
+    layer, _ = build('type: "BatchReindex" bottom: "x" bottom: "i" top: "y"', (3, 2), (2,))
+    with pytest.raises(LayerError, match=f"index of sample 1 must be from 0 to 2, got {index:g}"):
+        layer.forward(run_at(), [torch.zeros(3, 2), torch.tensor([2.9, index])], [])
 
 
 def test_all_faults_of_a_layer_are_told_at_once() -> None:

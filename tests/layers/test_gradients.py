@@ -34,6 +34,29 @@ ONE = [
     'type: "Reduction" reduction_param { operation: MEAN axis: 1 coeff: -3 }',
     'type: "Flatten" flatten_param { axis: 0 end_axis: 1 }',
     'type: "Split" top: "z"',
+    'type: "ELU" elu_param { alpha: 0.7 }',
+    'type: "ELU" elu_param { alpha: -0.5 }',
+    'type: "Exp"',
+    'type: "Exp" exp_param { base: 3 scale: -0.5 shift: 0.7 }',
+    'type: "Exp" exp_param { scale: 2 shift: -1 }',
+    'type: "Log" log_param { scale: 2 shift: 5 }',
+    'type: "Log" log_param { base: 0.3 scale: -0.5 shift: 3 }',
+    'type: "Clip" clip_param { min: -1.05 max: 0.55 }',
+    'type: "Clip" clip_param { min: 1 max: -1 }',
+    'type: "Swish"',
+    'type: "Swish" swish_param { beta: -1.5 }',
+    'type: "Swish" swish_param { beta: 0 }',
+    'type: "PReLU"',
+    'type: "PReLU" prelu_param { channel_shared: true }',
+    'type: "Slice" slice_param { axis: -1 } top: "z"',
+    'type: "Slice" slice_param { slice_dim: 2 slice_point: 1 } top: "z"',
+    'type: "Slice" slice_param { axis: 0 }',
+    'type: "Reshape" reshape_param { shape { dim: 0 dim: 2 dim: -1 } axis: 1 }',
+    'type: "Tile" tile_param { axis: -1 tiles: 3 }',
+    'type: "MVN" mvn_param { normalize_variance: false }',
+    'type: "MVN" mvn_param { normalize_variance: false across_channels: true }',
+    'type: "MVN" mvn_param { eps: 0 across_channels: true }',
+    'type: "MVN"',
 ]
 THREE = [
     'type: "Concat" concat_param { axis: -1 }',
@@ -49,6 +72,10 @@ LINED_UP = [
     ('type: "Scale" scale_param { axis: 0 }', (2, 3, 2)),
     ('type: "Scale" scale_param { axis: -1 bias_term: true }', (2,)),
     ('type: "Scale" scale_param { bias_term: true }', ()),
+]
+BY_VALUES = [
+    ('type: "BatchReindex"', [2.0, 0, 2, 1, 2]),
+    ('type: "Filter"', [1.0, 0, -0.5]),
 ]
 LABELLED = [
     'type: "SoftmaxWithLoss"',
@@ -121,6 +148,60 @@ def test_euclidean_loss_reaches_both_bottoms() -> None:
     assert _differentiable(text, _values(4, 3, 2, seed=1), _values(4, 6, seed=2))
 
 
+@pytest.mark.parametrize(("text", "chosen"), BY_VALUES)
+def test_samples_chosen_by_a_second_bottom(text: str, chosen: list[float]) -> None:
+    assert _differentiable(f'bottom: "x" bottom: "i" top: "y" {text}', _values(3, 2, 2), torch.tensor(chosen))
+
+
+def test_two_bottoms_filtered_by_a_third() -> None:
+    text = 'type: "Filter" bottom: "x" bottom: "z" bottom: "s" top: "a" top: "b"'
+    assert _differentiable(text, _values(4, 2), _values(4, 1, 3, seed=2), torch.tensor([[0.0], [1.0], [2.0], [0.0]]))
+
+
+@pytest.mark.parametrize("settings", ["", "crop_param { axis: -2 offset: 1 offset: 0 }", "crop_param { axis: 1 }"])
+def test_crop(settings: str) -> None:
+    axis = {"": 2}.get(settings, 1)
+    shape = tuple(1 + size if at >= axis else size for at, size in enumerate((2, 2, 2)))
+    text = f'type: "Crop" bottom: "x" bottom: "s" top: "y" {settings}'
+    assert _differentiable(text, _values(*shape), torch.zeros(2, 2, 2))
+
+
+@pytest.mark.parametrize("bias", ["true", "false"])
+def test_embed_reaches_its_weights(bias: str) -> None:
+    text = f'type: "Embed" bottom: "x" top: "y" embed_param {{ input_dim: 4 num_output: 3 bias_term: {bias} }}'
+    assert _differentiable(text, torch.tensor([[3.0, 0, 3], [1, 1.5, 3]]))
+
+
+def test_parameter_reaches_its_weight() -> None:
+    assert _differentiable('type: "Parameter" top: "y" parameter_param { shape { dim: 2 dim: 3 } }')
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 4), (2, 3, 2, 2), (2, 3, 2, 1, 2)])
+@pytest.mark.parametrize("settings", ["", "use_global_stats: true", "eps: 0.1"])
+def test_batch_norm_reaches_its_bottom(settings: str, shape: tuple[int, ...]) -> None:
+    text = f'type: "BatchNorm" bottom: "x" top: "y" batch_norm_param {{ {settings} }}'
+    layer, _ = build(text, shape, phase=0)
+    statistics = [torch.tensor([0.5, -1.0, 2.0]), torch.tensor([3.0, 4.0, 5.0]), torch.tensor([2.0])]
+    assert torch.autograd.gradcheck(
+        lambda x: tuple(layer.forward(run_at(), [x], [value.double() for value in statistics])), (_values(*shape),)
+    )
+
+
+def test_multinomial_logistic_loss() -> None:
+    probabilities = _values(4, 3, 2).detach().abs().requires_grad_()
+    text = 'type: "MultinomialLogisticLoss" bottom: "x" bottom: "l" top: "y"'
+    assert _differentiable(text, probabilities, torch.tensor([[0.0], [5], [2], [2]]))
+
+
+@pytest.mark.parametrize("settings", ["margin: 9", "margin: 2.5", "margin: 6 legacy_version: true"])
+def test_contrastive_loss_reaches_both_vectors(settings: str) -> None:
+    text = (
+        f'type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "l" top: "y" contrastive_loss_param {{ {settings} }}'
+    )
+    pairs = (_values(6, 3, seed=1), _values(6, 3, 1, 1, seed=2))
+    assert _differentiable(text, *pairs, torch.tensor([0.0, 1, 0, 1, 0, 0.9]))
+
+
 def _gradient(text: str, *bottoms: torch.Tensor) -> list[torch.Tensor]:
     layer, _ = build(text, *(tuple(bottom.shape) for bottom in bottoms))
     given = [bottom.requires_grad_() for bottom in bottoms]
@@ -136,6 +217,11 @@ def test_kinks_are_the_originals() -> None:
     assert _gradient(asum, torch.tensor([0.0, -2.0, 3.0]))[0].tolist() == [0, -1, 1]
     leaky = _gradient('type: "ReLU" bottom: "x" top: "y" relu_param { negative_slope: 0.5 }', zero.clone())
     assert leaky[0].tolist() == [0.5, 0.5, 0.5]
+    elu = _gradient('type: "ELU" bottom: "x" top: "y" elu_param { alpha: 0.5 }', zero.clone())
+    assert elu[0].tolist() == [0.5, 0.5, 0.5]
+    bounds = torch.tensor([-1.0, -1.01, 2.0, 2.01])
+    clipped = _gradient('type: "Clip" bottom: "x" top: "y" clip_param { min: -1 max: 2 }', bounds)
+    assert clipped[0].tolist() == [1, 0, 1, 0]
     cube = _gradient('type: "Power" bottom: "x" top: "y" power_param { power: 3 }', torch.tensor([0.0, 2.0]))[0]
     assert cube[0].isnan() and cube[1] == 12
 

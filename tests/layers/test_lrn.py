@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from caffelite import ops
 from caffelite.errors import LayerError
 
 from .conform import Case, Replay, build, cases, run_at
@@ -68,6 +69,28 @@ def test_gradient(  # type: ignore[no-untyped-def]
     x = torch.randn(2, 4, 3, 2, dtype=torch.double, generator=torch.Generator().manual_seed(1))
     x = x.contiguous(memory_format=memory_format).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: layer.forward(run_at(), [x], []), x)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS, ids=["nchw", "nhwc"])
+def test_a_batch_in_pieces_is_the_batch(monkeypatch: pytest.MonkeyPatch, memory_format: torch.memory_format) -> None:
+    layer, _ = _layer("alpha: 0.5", (7, 6, 3, 4))
+    random = torch.Generator().manual_seed(1)
+    x, above = (torch.randn(7, 6, 3, 4, generator=random).contiguous(memory_format=memory_format) for _ in range(2))
+    found = []
+    for piece in (2**18, 3 * 72, 72, 1):
+        monkeypatch.setattr(ops.lrn, "PIECE", piece)
+        (y,) = layer.forward(run_at(), [x.requires_grad_()], [])
+        found.append((y, *torch.autograd.grad(y, x, above)))
+    for y, dx in found:
+        assert y.is_contiguous(memory_format=memory_format)
+        torch.testing.assert_close((y, dx), found[0])
+
+
+def test_an_empty_batch() -> None:
+    layer, _ = _layer("", (0, 6, 3, 4))
+    x = torch.zeros(0, 6, 3, 4, requires_grad=True)
+    (y,) = layer.forward(run_at(), [x], [])
+    assert torch.autograd.grad(y.sum(), x)[0].shape == y.shape == (0, 6, 3, 4)
 
 
 @pytest.mark.parametrize(

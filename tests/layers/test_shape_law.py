@@ -36,6 +36,15 @@ ELEMENTWISE = [
         ("ReLU", "relu_param { negative_slope: 0.1 }"),
         ("Sigmoid", ""),
         ("TanH", ""),
+        ("Clip", "clip_param { min: -1 max: 1 }"),
+        ("ELU", ""),
+        ("ELU", "elu_param { alpha: -1 }"),
+        ("Exp", ""),
+        ("Exp", "exp_param { base: 2 scale: 3 shift: 1 }"),
+        ("Log", ""),
+        ("Log", "log_param { base: 2 scale: 3 shift: 1 }"),
+        ("Swish", ""),
+        ("Threshold", ""),
     )
     for shape in ((), (5,), (2, 3), (2, 3, 4, 5), (2, 1, 2, 3, 2))
 ]
@@ -84,6 +93,65 @@ REDUCTION = [
     for operation in ("SUM", "ASUM", "SUMSQ", "MEAN")
     for axis in range(-4, 4)
 ]
+BY_CHANNEL = [
+    (f'type: "{kind}" bottom: "x" top: "y" {settings}', [shape])
+    for kind, settings in (
+        ("PReLU", ""),
+        ("PReLU", "prelu_param { channel_shared: true }"),
+        ("BatchNorm", ""),
+        ("BatchNorm", "batch_norm_param { use_global_stats: false }"),
+    )
+    for shape in ((2, 3), (2, 3, 4), (2, 3, 4, 5), (2, 3, 1, 2, 2))
+]
+MVN = [
+    (f'type: "MVN" bottom: "x" top: "y" mvn_param {{ across_channels: {across} normalize_variance: {scale} }}', [shape])
+    for across in ("true", "false")
+    for scale in ("true", "false")
+    for shape in ((), (4,), (2, 3), (2, 3, 4), (2, 3, 4, 5))
+]
+SLICE = [
+    (f'type: "Slice" bottom: "x" {tops} slice_param {{ {axis} {points} }}', [(2, 4, 6)])
+    for axis in ("axis: 1", "axis: -1", "axis: -2", "slice_dim: 2")
+    for tops, points in (
+        ('top: "a"', ""),
+        ('top: "a" top: "b"', ""),
+        ('top: "a" top: "b" top: "c"', "slice_point: 1 slice_point: 3"),
+    )
+]
+RESHAPE = [
+    (f'type: "Reshape" bottom: "x" top: "y" reshape_param {{ {settings} }}', [(2, 3, 4)])
+    for settings in (
+        "shape { dim: 0 dim: -1 }",
+        "shape { dim: -1 } axis: 1",
+        "shape { dim: 6 dim: 2 } axis: 1",
+        "shape { dim: 1 dim: 1 } axis: -1",
+        "shape { dim: 1 } axis: 0 num_axes: 0",
+        "shape { dim: -1 dim: 2 } axis: -2 num_axes: 1",
+        "shape { } axis: 3 num_axes: 0",
+    )
+]
+TILE = [
+    (f'type: "Tile" bottom: "x" top: "y" tile_param {{ axis: {axis} tiles: {tiles} }}', [shape])
+    for shape in ((2, 3), (2, 3, 4, 5))
+    for axis in (-2, -1, 0, 1)
+    for tiles in (1, 3)
+]
+CROP = [
+    ('type: "Crop" bottom: "x" bottom: "z" top: "y"', [(2, 3, 5, 6), (2, 7, 4, 2)]),
+    ('type: "Crop" bottom: "x" bottom: "z" top: "y" crop_param { offset: 1 }', [(2, 3, 5, 6), (9, 9, 4, 2, 3)]),
+    (
+        'type: "Crop" bottom: "x" bottom: "z" top: "y" crop_param { axis: 1 offset: 1 offset: 0 }',
+        [(2, 3, 5), (2, 2, 5)],
+    ),
+    ('type: "Crop" bottom: "x" bottom: "z" top: "y" crop_param { axis: -1 offset: 2 }', [(2, 3, 5), (1, 1, 3)]),
+]
+CHOSEN = [
+    ('type: "BatchReindex" bottom: "x" bottom: "i" top: "y"', [(2, 3, 4, 5), (7,)]),
+    ('type: "BatchReindex" bottom: "x" bottom: "i" top: "y"', [(3,), (0,)]),
+    ('type: "Embed" bottom: "x" top: "y" embed_param { input_dim: 9 num_output: 3 }', [(2, 0)]),
+    ('type: "Parameter" top: "y" parameter_param { shape { dim: 2 dim: 3 } }', []),
+    ('type: "Parameter" top: "y"', []),
+]
 SEVERAL = [
     ('type: "Split" bottom: "x" top: "a" top: "b" top: "c"', [(2, 3)]),
     ('type: "Silence" bottom: "a" bottom: "b"', [(2, 3), (4,)]),
@@ -107,13 +175,34 @@ LOSSES = [
     ('type: "HingeLoss" bottom: "x" bottom: "l" top: "a" hinge_loss_param { norm: L2 }', [(4, 3), (4,)]),
     ('type: "SigmoidCrossEntropyLoss" bottom: "x" bottom: "l" top: "a"', [(4, 3, 2), (4, 6)]),
     ('type: "SoftmaxWithLoss" bottom: "x" bottom: "l"', [(4, 3), (4,)]),
+    ('type: "MultinomialLogisticLoss" bottom: "x" bottom: "l" top: "a"', [(4, 3, 2, 1), (4, 1, 1, 1)]),
+    ('type: "MultinomialLogisticLoss" bottom: "x" bottom: "l"', [(4, 3), (4,)]),
+    ('type: "ContrastiveLoss" bottom: "x" bottom: "z" bottom: "l" top: "a"', [(4, 3), (4, 3, 1, 1), (4, 1)]),
     ('type: "InfogainLoss" bottom: "x" bottom: "l" bottom: "H" top: "a" top: "p"', [(4, 3), (4,), (3, 3)]),
     (
         'type: "InfogainLoss" bottom: "x" bottom: "l" bottom: "H" top: "a" infogain_loss_param { axis: 2 }',
         [(4, 2, 3, 2), (4, 4), (1, 1, 3, 3)],
     ),
 ]
-GRID = [*ELEMENTWISE, *SOFTMAX, *FLATTEN, *CONCAT, *ELTWISE, *LINED_UP, *REDUCTION, *SEVERAL, *LABELLED, *LOSSES]
+GRID = [
+    *ELEMENTWISE,
+    *SOFTMAX,
+    *FLATTEN,
+    *CONCAT,
+    *ELTWISE,
+    *LINED_UP,
+    *REDUCTION,
+    *SEVERAL,
+    *LABELLED,
+    *LOSSES,
+    *BY_CHANNEL,
+    *MVN,
+    *SLICE,
+    *RESHAPE,
+    *TILE,
+    *CROP,
+    *CHOSEN,
+]
 
 
 @pytest.mark.parametrize(("text", "bottoms"), GRID, ids=lambda value: str(value)[:90])

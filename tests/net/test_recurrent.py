@@ -78,6 +78,19 @@ def test_both_plans_carry_the_state_on_alike(tmp_path, type):  # type: ignore[no
     assert float(fresh.forward()) != pytest.approx(losses[-1], rel=1e-4)
 
 
+@pytest.mark.parametrize("type", ["RNN", "LSTM"])
+@pytest.mark.parametrize("cont", [1, 0.5])
+def test_a_second_backward_adds_the_same_gradients_again(tmp_path, type, cont):  # type: ignore[no-untyped-def]
+    net = _net(tmp_path, NET.format(type=type), observed=True)
+    _feed(net, 1, np.full((4, 2), cont))
+    net.forward_backward()
+    once = [parameter.diff.copy() for parameter in net.parameters]
+    net.backward()
+    for parameter, diff in zip(net.parameters, once, strict=True):
+        assert diff.any()
+        np.testing.assert_allclose(parameter.diff, 2 * diff, rtol=1e-6)
+
+
 def test_a_test_net_has_a_state_of_its_own(tmp_path):  # type: ignore[no-untyped-def]
     train = _net(tmp_path, NET.format(type="LSTM"))
     test = _net(tmp_path, NET.format(type="LSTM"), phase=TEST, share=train)
@@ -114,7 +127,8 @@ def test_what_learns_to_say_where_sequences_begin_is_refused(tmp_path):  # type:
         .replace(
             'layer { name: "r"',
             """
-        layer { name: "begin" type: "InnerProduct" bottom: "x" top: "flag" inner_product_param { num_output: 1 axis: 2 } }
+        layer { name: "begin" type: "InnerProduct" bottom: "x" top: "flag"
+          inner_product_param { num_output: 1 axis: 2 } }
         layer { name: "flat" type: "Flatten" bottom: "flag" top: "flags" }
         layer { name: "unused" type: "Silence" bottom: "cont" }
         layer { name: "r\"""",

@@ -10,7 +10,7 @@ from caffelite import assembly
 from caffelite.errors import CaffeliteError, LayerError
 from caffelite.graph import state_of
 from caffelite.net import Net
-from caffelite.proto import TRAIN, NetParameter
+from caffelite.proto import TRAIN, BlobProto, NetParameter
 from caffelite.solver.testing import average
 
 INPUTS = """
@@ -147,6 +147,17 @@ def test_a_backward_that_needs_a_gradient_there_is_none_of(last, observed):
         f'layer "last" ({kind}): has no gradient for its bottom "learned", and the layers above it need one\n'
         "  help: propagate_down: false stops there; give it once for each bottom, in their order"
     )
+
+
+@pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
+def test_a_bottom_that_may_be_left_out_is_not_asked_for(observed, tmp_path):
+    (tmp_path / "H.binaryproto").write_bytes(BlobProto(data=np.eye(3).ravel()).SerializeToString())
+    source = f'infogain_loss_param {{ source: "{tmp_path}/H.binaryproto" }}'
+    loss = f'layer {{ name: "loss" type: "InfogainLoss" bottom: "y" bottom: "label" top: "loss" {source} }}'
+    net = net_of(LABELS_THAT_LEARN + loss, observed)
+    fill(net, SELECTIONS[1])
+    net.forward_backward()
+    assert net.params["a"][0].diff.any()
 
 
 @pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])

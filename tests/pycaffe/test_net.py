@@ -24,9 +24,10 @@ def put(net, arrays, head):
             net.blobs[rest].data[...] = values
 
 
-def test_a_net_follows_its_inputs_when_they_are_reshaped():
-    arrays = dict(np.load(CARRIED / "reshape" / "batch_size.npz"))
-    net = caffelite.Net(CARRIED / "reshape" / "batch_size.prototxt", caffelite.TEST)
+@pytest.mark.parametrize("name", ["batch_size", "fully_conv", "global_pool_spp"])
+def test_a_net_follows_its_inputs_when_they_are_reshaped(name):
+    arrays = dict(np.load(CARRIED / "reshape" / f"{name}.npz"))
+    net = caffelite.Net(CARRIED / "reshape" / f"{name}.prototxt", caffelite.TEST)
     for key, values in arrays.items():
         if key.startswith("param/"):
             layer, slot = key.removeprefix("param/").rsplit("/", 1)

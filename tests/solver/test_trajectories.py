@@ -35,6 +35,7 @@ CASES = [
     "sgd_shared",
     "sgd_two_losses",
     "sgd_frozen",
+    "sgd_batchnorm",
     "nesterov_m09",
     "adagrad",
     "rmsprop_step",
@@ -87,7 +88,7 @@ def test_trajectory(case: str, golden: Callable[[str], Path], tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("end", ["", ".h5"])
-@pytest.mark.parametrize("case", ["sgd_multistep", "adam", "adadelta"])
+@pytest.mark.parametrize("case", ["sgd_multistep", "sgd_batchnorm", "adam", "adadelta"])
 def test_the_originals_snapshots_can_be_resumed(
     case: str, end: str, golden: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from caffelite.assembly import load_solver
 from caffelite.errors import CaffeliteError, DataError, Fault, GraphError
 from caffelite.proto import TEST, TRAIN, Datum
+from caffelite.tools.pictures import Shown, write_grid
 from caffelite.tools.preview import preview
 
 from .databases import write_datums
@@ -56,6 +59,36 @@ def test_transforms_are_in_it_and_so_is_chance(net: Path, tmp_path: Path) -> Non
 
 def test_batches_follow_each_other(net: Path, tmp_path: Path) -> None:
     assert preview(net, tmp_path / "it.png", TEST, batches=4).range == (0, 80)
+
+
+@pytest.mark.parametrize("phase", [TRAIN, TEST])
+def test_it_is_exactly_what_the_nets_of_a_training_see(phase: int, net: Path, tmp_path: Path) -> None:
+    everything = (
+        "crop_size: 24 mirror: true mean_value: 100 scale: 0.5 "
+        "augmentation { rotation: 30 elastic_alpha: 20 brightness: 0.5 cutout: 5 border: ZERO }"
+    )
+    net.write_text(f"""
+        layer {{ name: "d" type: "Data" top: "data" top: "label"
+          data_param {{ source: "{tmp_path / "db"}" batch_size: 10 shuffle: true }}
+          transform_param {{ {everything} }} }}
+        layer {{ name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param {{ num_output: 1 }} }}
+        layer {{ name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "label" top: "loss" }}
+    """)
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(
+        f'net: "{net}" base_lr: 0 lr_policy: "fixed" max_iter: 9 test_iter: 1 test_interval: 9 random_seed: 7'
+    )
+    preview(net, tmp_path / "it.png", phase, batches=2, seed=7)
+    with closing(load_solver(solver, observed=True)) as training:
+        seen = training.net if phase == TRAIN else training.test_nets[0]
+        images: list[np.ndarray] = []
+        labels: list[str] = []
+        for _ in range(2):
+            seen.forward()
+            images += list(seen.blobs["data"].data.copy())
+            labels += [f"{label:.0f}" for label in seen.blobs["label"].data]
+    write_grid(tmp_path / "seen.png", Shown.of(images).images, labels)
+    assert (tmp_path / "it.png").read_bytes() == (tmp_path / "seen.png").read_bytes()
 
 
 def test_a_layer_is_found_by_name_and_state(net: Path, tmp_path: Path) -> None:

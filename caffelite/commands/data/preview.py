@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...errors import UsageError
-from .._kit import PHASES, debug_option, described, parts, state_options
+from .._kit import PHASES, debug_option, described, parts, python_option, state_options
 from ._kit import PATH, name_range, rgb_option
 
 
@@ -20,7 +20,8 @@ from ._kit import PATH, name_range, rgb_option
     ],
     notes=(
         "Each image stands above its label.  The least value of all is drawn black and the greatest white; both are "
-        "told.  Batches are those that training with random_seed N begins with."
+        "told.  Batches are those that training with random_seed N begins with; in TEST, those of its first test net. "
+        "Augmentation, and crops from any place, happen in TRAIN only; mirror in both."
     ),
 )
 @click.argument("net", type=PATH)
@@ -31,16 +32,18 @@ from ._kit import PATH, name_range, rgb_option
 @click.option("--seed", default=1, show_default=True, metavar="N", help="What random crops and the like follow from.")
 @rgb_option
 @state_options
+@python_option
 @debug_option
 def command(
-    net: Path, output: Path, phase: str, batches: int, layer: str | None, seed: int, rgb: bool, level: int, stage: str
-) -> None:
+    net: Path, output: Path, phase: str, batches: int, layer: str | None, seed: int, rgb: bool, level: int, stage: str,
+    allow_python: bool,
+) -> None:  # fmt: skip
     if phase not in PHASES:
         raise UsageError(f'--phase must be TRAIN or TEST, not "{phase}"')
     from ...tools.preview import preview
 
     drawn = preview(
-        net, output, PHASES[phase], batches, layer, parts(stage), level, seed, rgb,
+        net, output, PHASES[phase], batches, layer, parts(stage), level, seed, rgb, allow_python=allow_python,
         warn=lambda fault: click.echo(str(fault), err=True),
     )  # fmt: skip
     tops = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in drawn.tops.items())

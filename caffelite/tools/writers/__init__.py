@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,10 +84,20 @@ def write_images(
 
 
 def _raw(images: NDArray[np.uint8], labels: Sequence[int], key_format: bytes) -> Iterator[Record]:
-    channels, height, width = images.shape[1:]
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-        datum = Datum(channels=channels, height=height, width=width, data=image.tobytes(), label=int(label))
-        yield key_format % index, datum.SerializeToString()
+        yield key_format % index, datum_value(image, int(label))
+
+
+def datum_value(image: NDArray[Any], label: int | None) -> bytes:
+    """The value of a record: an image, C×H×W, as bytes if it is of uint8 and else as floats, with its label (None: it
+    has none)."""
+    channels, height, width = image.shape
+    datum = Datum(channels=channels, height=height, width=width, label=label)
+    if image.dtype == np.uint8:
+        datum.data = image.tobytes()
+    else:
+        datum.float_data.extend(image.ravel().tolist())
+    return datum.SerializeToString()
 
 
 def write_records(

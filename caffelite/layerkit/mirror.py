@@ -12,7 +12,8 @@ import weakref
 from collections.abc import Sequence
 
 import numpy as np
-import torch
+
+from .base import torch
 
 
 class Mirror:

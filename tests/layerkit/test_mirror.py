@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from caffelite.net.mirror import Mirror
+from caffelite.layerkit.mirror import Mirror
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 

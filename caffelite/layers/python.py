@@ -1,0 +1,76 @@
+"""Python: a layer that its user writes in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import Fault, LayerError
+from ..layerkit import Layer, Run, Shape, at_least, layer
+from ..layerkit import python_layer as by_blobs
+from ..layerkit.user_code import class_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..layerkit.torch_layer import ByTorch
+
+
+@layer("Python")
+class Python(Layer):
+    """The class `layer` of the module `module`, which is imported by name from Python's path; where it is not there,
+    from the working directory or from beside the prototxt.
+
+    The class derives from `caffelite.Layer`, which is the original's protocol (setup, reshape, forward and backward on
+    blobs of NumPy arrays), or from `caffelite.TorchLayer`, a torch module that autograd differentiates; see their
+    documentation.  Tops may have another shape in every forward.  May work in place.
+
+    The Python API runs such a layer; the command line only with --allow-python, without which nothing is imported.
+
+    Source: `include/caffe/layers/python_layer.hpp`.
+    """
+
+    bottoms, tops = at_least(0), at_least(0)
+    varies = reshapes = True
+
+    @classmethod
+    def code(cls, param: Any) -> str:
+        return f"{param.python_param.module}.{param.python_param.layer}"
+
+    def warnings(self) -> list[Fault]:
+        return self.without_effect("python_param.share_in_parallel", "there is one of each layer in a process")
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        settings = self.settings("python_param")
+        self.called = self._called(class_of(self, settings.module, settings.layer))
+        self.called.setup(bottoms)
+        self.weights = self.called.weights
+
+    def _called(self, cls: type) -> by_blobs.ByBlobs | ByTorch:
+        if issubclass(cls, by_blobs.Layer):
+            return by_blobs.ByBlobs(self, cls)
+        from ..layerkit.torch_layer import ByTorch, TorchLayer
+
+        if issubclass(cls, TorchLayer):
+            return ByTorch(self, cls)
+        name, help = f"{cls.__module__}.{cls.__qualname__}", "class …(caffelite.Layer), or (caffelite.TorchLayer)"
+        message = f"{name} must derive from caffelite.Layer or caffelite.TorchLayer"
+        raise LayerError(self.fault(message, "python_param.layer", help))
+
+    @property
+    def rereads(self) -> Literal["", "top"]:  # type: ignore[override]
+        """What the user's backward reads anew."""
+        return self.called.rereads
+
+    @property
+    def user(self) -> Any:
+        """The instance of the user's class."""
+        return self.called.user
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        tops = self.called.shapes(bottoms)
+        self.weights = self.called.weights  # the original lets the first reshape add blobs, too
+        return tops
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        return self.called.forward(run, bottoms, weights)

@@ -1,0 +1,29 @@
+"""Threshold: which values are above one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..layerkit import Run, Shape, layer
+from ..layerkit.neuron import Neuron
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@layer("Threshold")
+class Threshold(Neuron):
+    """y = 1 where x > threshold, else 0; no gradient.
+
+    Source: `src/caffe/layers/threshold_layer.cpp`.
+    """
+
+    ungraded = frozenset({0})
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        self.threshold = float(self.settings("threshold_param").threshold)
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        x = bottoms[0].detach()
+        return ((x > self.threshold).to(x.dtype),)

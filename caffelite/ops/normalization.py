@@ -1,0 +1,61 @@
+"""Values brought to mean 0 and standard deviation 1: over a batch (BatchNorm), or over each image (MVN)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+
+class Normalized(NamedTuple):
+    """What :func:`by_batch` found: y, and for each channel the mean and the unbiased variance."""
+
+    y: Tensor
+    mean: Tensor
+    variance: Tensor
+
+
+def by_batch(x: Tensor, eps: float) -> Normalized:
+    """(x − mean) / √(variance + eps), mean and (biased) variance being those of each channel, axis 1, over all other
+    axes.
+
+    The variance that is told is the unbiased one, or 0 where a channel has a single value
+    (`src/caffe/layers/batch_norm_layer.cpp`).
+    """
+    mean, variance = x.new_zeros(x.shape[1]), x.new_zeros(x.shape[1])
+    # With momentum 1 the running statistics torch keeps are those of this batch.
+    y = torch.batch_norm(x, None, None, mean, variance, True, 1.0, eps, torch.backends.cudnn.enabled)
+    return Normalized(y, mean, variance if x.numel() > len(mean) else torch.zeros_like(variance))
+
+
+def by_statistics(x: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """(x − mean) / √(variance + eps) with a given mean and variance of each channel, axis 1."""
+    return torch.batch_norm(x, None, None, mean, variance, False, 0.0, eps, torch.backends.cudnn.enabled)
+
+
+class _MeanVariance(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+        y = x - x.mean(axes, keepdim=True)
+        ctx.axes, ctx.spread = axes, y.square().mean(axes, keepdim=True).sqrt_().add_(eps)
+        y.div_(ctx.spread)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        (y,) = ctx.saved_tensors
+        dx = gradient - gradient.mean(ctx.axes, keepdim=True)
+        dx.addcmul_(y, (gradient * y).mean(ctx.axes, keepdim=True), value=-1)
+        return dx.div_(ctx.spread), None, None
+
+
+def mean_variance(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """y = (x − m) / (s + eps), m and s being mean and standard deviation over `axes`.
+
+    The gradient, (g − mean g − y·mean(g·y)) / (s + eps), is exact for eps = 0 only, as in the original
+    (`src/caffe/layers/mvn_layer.cpp`).
+    """
+    return _MeanVariance.apply(x, axes, eps)
