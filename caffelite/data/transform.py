@@ -25,6 +25,7 @@ from ..runtime import seeds
 from .augment import Amounts, Augmentation
 from .cache import Array, Images, arrays, together
 from .image import Colour, Picture
+from .room import Room
 
 if TYPE_CHECKING:
     import torch
@@ -137,6 +138,7 @@ class Transform:
         self._mean_values = np.array(param.mean_value, np.float32)
         self._has_mean = mean is not None or len(self._mean_values) > 0
         self._places = places
+        self._room = Room()
         self._prepared: dict[tuple[torch.device, bool, int], tuple[Tensor, Tensor]] = {}
 
     def shape(self, image: tuple[int, ...]) -> tuple[int, int, int]:
@@ -226,7 +228,7 @@ class Transform:
                 for (row, column, turned), (down, right) in zip(windows, choices.amounts.moved.tolist(), strict=True)
             ]
         shape = (len(images), images[0].shape[0], height, width)
-        result = _room(isinstance(images[0], Picture), shape, images[0].dtype)
+        result = self._room.array(shape, images[0].dtype, isinstance(images[0], Picture))
         for target, image, (row, column, turned) in zip(result, images, windows, strict=True):
             if isinstance(image, Picture):
                 target[...] = image.window(row, column, height, width, turned)
@@ -248,7 +250,7 @@ class Transform:
         if not on_host:
             images = images.to(device, non_blocking=True)
         elif choices.amounts is None and not self._has_mean:
-            return torch.from_numpy(np.multiply(images.numpy(), self.scale, dtype=np.float32))
+            return self._only_scaled(images)
         result = self._made_room(images)
         means, windows = self._means(result), choices.windows()
         # On the host a few images at a time, which stay in the processor's cache.
@@ -268,11 +270,17 @@ class Transform:
             self.augmentation.holed(result, choices.amounts)
         return result
 
+    def _only_scaled(self, images: Tensor) -> Tensor:
+        values = images.numpy()
+        result = self._room.array(values.shape, np.float32, _interleaved(images))
+        np.multiply(values, self.scale, out=result, dtype=np.float32)
+        return torch.from_numpy(result)
+
     def _made_room(self, images: Tensor) -> Tensor:
         size = (self.crop, self.crop) if self.crop else images.shape[2:]
         shape = (*images.shape[:2], *size)
-        if images.device.type == "cpu":  # NumPy asks for large pages
-            return torch.from_numpy(_room(_interleaved(images), shape, np.float32))
+        if images.device.type == "cpu":
+            return torch.from_numpy(self._room.array(shape, np.float32, _interleaved(images)))
         return torch.empty(shape, dtype=torch.float32, device=images.device)
 
     def _augmented(self, images: Tensor, choices: Choices, size: tuple[int, ...]) -> Tensor:
@@ -315,14 +323,6 @@ class Transform:
 def _interleaved(images: Tensor) -> bool:
     """Whether the channels of a pixel lie side by side."""
     return not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
-
-
-def _room(interleaved: bool, shape: tuple[int, ...], dtype: Any) -> Array:
-    """An array of N×C×H×W, in memory too, or with the channels of a pixel side by side."""
-    if not interleaved:
-        return np.empty(shape, dtype)
-    count, channels, height, width = shape
-    return np.empty((count, height, width, channels), dtype).transpose(0, 3, 1, 2)
 
 
 def as_tensor(array: Array) -> Tensor:
