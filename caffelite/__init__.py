@@ -5,6 +5,7 @@
     solver = caffelite.get_solver("solver.prototxt")
     solver.step(100)
 
+Layers of one's own derive from `caffelite.Layer` (the original's protocol) or `caffelite.TorchLayer` (a torch module).
 Names are imported when they are first used, so `import caffelite` does not load torch.
 """
 

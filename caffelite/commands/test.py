@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import chdir
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ from ._kit import (
 
 if TYPE_CHECKING:
     from ..net import Net
+    from ..net.moment import Moment
     from ._log import Log
 
 
@@ -121,16 +124,21 @@ def _warn_of_nobody_s_data(net: Net, log: Log) -> None:
 def _score(net: Net, iterations: int, log: Log) -> None:
     from ctypes import c_float
 
+    from ..net.moment import Moment
     from ..solver.testing import expect_as_many
 
     log.note(f"Running for {iterations} iterations.", "caffe.cpp:281")
     sums: list[float] = []
-    loss = 0.0
+    loss, told = 0.0, False
     for batch in range(iterations):
+        start = Moment(net)
         loss += float(net.forward())
         values = [(name, weight, value) for name, weight, row in net.output_values() for value in row]
         for name, _, value in values:
             log.note(f"Batch {batch}, {name} = {number(value)}", "caffe.cpp:304")
+        if not told and not all(isfinite(value) for value in (loss, *(value for _, _, value in values))):
+            told = True
+            _say_where(net, start, batch, log)
         if sums:
             expect_as_many(len(sums), len(values))
         sums = [
@@ -139,3 +147,13 @@ def _score(net: Net, iterations: int, log: Log) -> None:
     log.note(f"Loss: {number(loss / iterations)}", "caffe.cpp:309")
     for index, (total, (name, weight, _)) in enumerate(zip(sums, values, strict=True)):
         log.note(output(OutputValue(index, name, total / iterations, weight)), "caffe.cpp:321")
+
+
+def _say_where(net: Net, start: Moment, batch: int, log: Log) -> None:
+    """Warn of a batch that is not finite, once its reason is found."""
+    from ..net.search import find
+    from ..solver.findings import begun, placed
+
+    origin = find(net, start, 1, "outputs")
+    fault = placed(origin, f"batch {batch} has outputs that are not finite; {begun(origin)}")
+    log.warn(replace(fault, severity="warning"))

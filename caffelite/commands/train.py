@@ -68,8 +68,8 @@ if TYPE_CHECKING:
     type=click.Choice(["stop", "warn", "ignore"]),
     default="stop",
     show_default=True,
-    help="When a loss, gradient or weight is not finite: find the layer where that began and stop, or warn and go on; "
-    "or ignore it.",
+    help="When the loss, a gradient or a weight is NaN or infinite: say in which layer that began, and stop, or go on "
+    "after a warning; or do not look.",
 )
 @file_options
 @python_option

@@ -14,7 +14,6 @@ from .label_counts import LabelCounts, count_datum_labels
 from .order import Rows
 from .sources import Source, release
 
-
 _BLOCK_BYTES = 1 << 20
 """Small raw records are read and decoded so many at once, which costs little more than a few."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,24 +108,31 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """Images ready for the device, bytes or floats: N×C×H×W, or (of different sizes, to be warped) C×H×W each."""
+class Chosen:
+    """Images with what was chosen for them; nothing is done to them yet."""
 
-    images: Tensor | list[Tensor]
+    images: Images
     choices: Choices
 
-    def pinned(self) -> Cut:
-        """The same in memory that a GPU copies from by itself."""
-        if isinstance(self.images, list):
-            return Cut([image.pin_memory() for image in self.images], self.choices)
-        return Cut(self.images.contiguous().pin_memory(), self.choices)
+    def of(self, here: slice) -> Chosen:
+        """Some of them."""
+        return Chosen(self.images[here], self.choices.of(here))
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Windows of bytes or floats, N×C×H×W, or (of different sizes, to be warped) whole images, on their way to a GPU."""
+
+    images: list[Tensor]
+    choices: Choices
 
 
 class Transform:
     """A layer's transformation.  What is random in it depends on (seed, layer, position of the record) alone.
 
-    It is done in two steps, so that bytes, not floats, travel to a device: :meth:`cut` chooses and crops on the host,
-    :meth:`finish` computes wherever the images are.
+    First comes :meth:`choose`, on the host.  There, :meth:`finish` does all the rest, an image after the other; for a
+    GPU, :meth:`stage` takes bytes, not floats, to memory that a GPU copies from by itself, and
+    :meth:`finish_on` computes there.
     """
 
     def __init__(self, param: Any, phase: int, mean: Floats | None = None, places: Places = nowhere) -> None:
@@ -137,6 +145,7 @@ class Transform:
         self._mean_file = mean
         self._mean_values = np.array(param.mean_value, np.float32)
         self._has_mean = mean is not None or len(self._mean_values) > 0
+        self._only_scales = not (self.crop or self.mirror or self.augments or self._has_mean)
         self._places = places
         self._room = Room()
         self._prepared: dict[tuple[torch.device, bool, int], tuple[Tensor, Tensor]] = {}
@@ -171,27 +180,21 @@ class Transform:
         return Fault(message, self._places(f"transform_param.{field}"))
 
     def __call__(self, images: Images, seed: int, layer: str, position: int) -> Floats:
-        """Both steps, on the host: float32, N×C×crop×crop, or N×C×H×W without a crop; a new array."""
-        return self.finish(self.cut(images, seed, layer, position)).numpy()  # type: ignore[no-any-return]
+        """All of it, on the host: float32, N×C×crop×crop, or N×C×H×W without a crop; a new array."""
+        return self.finish(self.choose(images, seed, layer, position)).numpy()  # type: ignore[no-any-return]
 
-    # -- on the host ----------------------------------------------------------------------------------------------
+    # -- choosing -------------------------------------------------------------------------------------------------
 
-    def cut(self, images: Images, seed: int, layer: str, position: int) -> Cut:
-        """Choose for the images at positions position … of the stream; crop and mirror them unless they are warped.
+    def choose(self, images: Images, seed: int, layer: str, position: int) -> Chosen:
+        """Choose for the images at positions position … of the stream.
 
         Args:
             images: uint8 or float32, N×C×H×W; or C×H×W each, which with crop_size and no mean file may differ in
                 height and width.
             seed, layer, position: name the random draws.
         """
-        choices = self._choose(images, seed, layer, position)
-        if choices.amounts is not None and choices.amounts.warp is not None:
-            whole = together(arrays(images))
-            return Cut(as_tensor(whole) if isinstance(whole, np.ndarray) else [*map(as_tensor, arrays(whole))], choices)
-        return Cut(self._cropped(images, choices), choices)
-
-    def _choose(self, images: Images, seed: int, layer: str, position: int) -> Choices:
         count = len(images)
+        images = together(arrays(images)) if self.augments else images
         draws = np.zeros((count, _WORDS), np.uint64)
         if self.mirror or self.random_crop:
             generator = np.random.Philox(key=seeds.derive(seed, layer, "transform"), counter=position)
@@ -202,7 +205,7 @@ class Transform:
         if self.augments:
             size = (self.crop, self.crop) if self.crop else images[0].shape[1:]
             amounts = self.augmentation.draw(arrays(images), size, seed, layer, position)
-        return Choices(rows, columns, turned, amounts, images[0].dtype == np.uint8)
+        return Chosen(images, Choices(rows, columns, turned, amounts, images[0].dtype == np.uint8))
 
     def _corners(self, images: Images, draws: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The first row and column of every crop."""
@@ -213,75 +216,86 @@ class Transform:
         rows, columns = corners.astype(np.int64).T
         return rows, columns
 
-    def _cropped(self, images: Images, choices: Choices) -> Tensor:
-        """The windows of the images, mirrored; moved, where they are shifted.  Not to be written to."""
-        height, width = (self.crop, self.crop) if self.crop else images[0].shape[1:]
-        moves = choices.amounts is not None and choices.amounts.moved is not None
-        if isinstance(images, np.ndarray) and images.shape[2:] == (height, width) and not (self.mirror or moves):
-            return as_tensor(images)
-        windows = choices.windows()
-        if choices.amounts is not None and choices.amounts.moved is not None:
+    # -- on the host ----------------------------------------------------------------------------------------------
+
+    def finish(self, chosen: Chosen) -> Tensor:
+        """The values the net sees: float32, N×C×crop×crop, or N×C×H×W without a crop; a new tensor."""
+        result = self._room_for(chosen)
+        if self._only_scales and isinstance(chosen.images, np.ndarray):
+            np.multiply(chosen.images, self.scale, out=result.numpy(), dtype=np.float32)
+            return result
+        # A few images at a time, which stay in the processor's cache; one, where they may differ in size.
+        alike = isinstance(chosen.images, np.ndarray)
+        some = max(1, _AT_ONCE // max(1, result[0].numel())) if alike else 1
+        for start in range(0, len(result), some):
+            part = chosen.of(slice(start, start + some))
+            self._compute(self._windows(part), part.choices, result[start : start + some])
+        return result
+
+    def _size(self, images: Images) -> tuple[int, ...]:
+        return (self.crop, self.crop) if self.crop else tuple(images[0].shape[1:])
+
+    def _room_for(self, chosen: Chosen) -> Tensor:
+        first = chosen.images[0]
+        shape = (len(chosen.images), first.shape[0], *self._size(chosen.images))
+        return torch.from_numpy(self._room.array(shape, np.float32, isinstance(first, Picture) and shape[1] > 1))
+
+    def _windows(self, chosen: Chosen) -> Tensor:
+        """The windows of some images, mirrored and, where they are shifted, moved; or, to be warped, all of them.
+
+        Not to be written to: they may be the images themselves.
+        """
+        images, choices, amounts = chosen.images, chosen.choices, chosen.choices.amounts
+        if amounts is not None and amounts.warp is not None:
+            return as_tensor(images if isinstance(images, np.ndarray) else arrays(images)[0][np.newaxis])
+        size, windows = self._size(images), choices.windows()
+        if amounts is not None and amounts.moved is not None:
             by = self.augmentation.shift
-            images = self.augmentation.padded(together(arrays(images)))
+            images = self.augmentation.padded(images)
             windows = [
                 (row + by - down, column + by - right, turned)
-                for (row, column, turned), (down, right) in zip(windows, choices.amounts.moved.tolist(), strict=True)
+                for (row, column, turned), (down, right) in zip(windows, amounts.moved.tolist(), strict=True)
             ]
-        shape = (len(images), images[0].shape[0], height, width)
-        result = self._room.array(shape, images[0].dtype, isinstance(images[0], Picture))
-        for target, image, (row, column, turned) in zip(result, images, windows, strict=True):
-            if isinstance(image, Picture):
-                target[...] = image.window(row, column, height, width, turned)
-                continue
-            target[...] = image[:, row : row + height, column : column + width]
-            if turned:
-                torch.from_numpy(target).copy_(torch.from_numpy(target).flip(2))
-        return torch.from_numpy(result)
+        elif isinstance(images, np.ndarray) and not self.mirror and images.shape[2:] == size:
+            return as_tensor(images)
+        parts = [_window(image, *window, *size) for image, window in zip(images, windows, strict=True)]
+        return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
+
+    # -- on a GPU -------------------------------------------------------------------------------------------------
+
+    def stage(self, chosen: Chosen) -> Staged:
+        """The windows of all images in pinned memory."""
+        if chosen.choices.amounts is None or chosen.choices.amounts.warp is None:
+            return Staged([self._windows(chosen).contiguous().pin_memory()], chosen.choices)
+        alike = isinstance(chosen.images, np.ndarray)
+        whole = [np.asarray(chosen.images)] if alike else [image[np.newaxis] for image in arrays(chosen.images)]
+        return Staged([as_tensor(images).pin_memory() for images in whole], chosen.choices)
+
+    def finish_on(self, device: torch.device, staged: Staged) -> Tensor:
+        """As :meth:`finish`, on this device, whose computing nobody waits for."""
+        results, start = [], 0
+        for part in staged.images:
+            images, choices = part.to(device, non_blocking=True), staged.choices.of(slice(start, start + len(part)))
+            size = (self.crop, self.crop) if self.crop else images.shape[2:]
+            results.append(torch.empty((*images.shape[:2], *size), dtype=torch.float32, device=device))
+            self._compute(images, choices, results[-1])
+            start += len(part)
+        return results[0] if len(results) == 1 else torch.cat(results)
 
     # -- wherever the images are ----------------------------------------------------------------------------------
 
-    def finish(self, cut: Cut, device: torch.device | None = None) -> Tensor:
-        """The values the net sees: float32, N×C×crop×crop, or N×C×H×W without a crop; a new tensor on the device."""
-        if isinstance(cut.images, list):
-            singles = [Cut(image.unsqueeze(0), cut.choices.of(slice(i, i + 1))) for i, image in enumerate(cut.images)]
-            return torch.cat([self.finish(single, device) for single in singles])
-        images, choices = cut.images, cut.choices
-        on_host = device is None or device.type == "cpu"
-        if not on_host:
-            images = images.to(device, non_blocking=True)
-        elif choices.amounts is None and not self._has_mean:
-            return self._only_scaled(images)
-        result = self._made_room(images)
-        means, windows = self._means(result), choices.windows()
-        # On the host a few images at a time, which stay in the processor's cache.
-        some = max(1, _AT_ONCE // max(1, result[0].numel())) if on_host else len(images)
-        for target, source, start in zip(
-            result.split(some), images.split(some), range(0, len(images), some), strict=True
-        ):
-            end = start + some
-            if choices.amounts is not None:
-                source = self._augmented(source, choices.of(slice(start, end)), tuple(target.shape[2:]))
-            target.copy_(source)
-            if means is not None:
-                self._take_off(means, target, windows[start:end])
-            if self.scale != 1:
-                target *= float(self.scale)
+    def _compute(self, images: Tensor, choices: Choices, result: Tensor) -> None:
+        """Put into `result` what the net sees of windows, or of whole images to be warped."""
+        if choices.amounts is not None:
+            images = self._augmented(images, choices, tuple(result.shape[2:]))
+        result.copy_(images)
+        means = self._means(result)
+        if means is not None:
+            self._take_off(means, result, choices.windows())
+        if self.scale != 1:
+            result *= float(self.scale)
         if choices.amounts is not None and choices.amounts.holes is not None:
             self.augmentation.holed(result, choices.amounts)
-        return result
-
-    def _only_scaled(self, images: Tensor) -> Tensor:
-        values = images.numpy()
-        result = self._room.array(values.shape, np.float32, _interleaved(images))
-        np.multiply(values, self.scale, out=result, dtype=np.float32)
-        return torch.from_numpy(result)
-
-    def _made_room(self, images: Tensor) -> Tensor:
-        size = (self.crop, self.crop) if self.crop else images.shape[2:]
-        shape = (*images.shape[:2], *size)
-        if images.device.type == "cpu":
-            return torch.from_numpy(self._room.array(shape, np.float32, _interleaved(images)))
-        return torch.empty(shape, dtype=torch.float32, device=images.device)
 
     def _augmented(self, images: Tensor, choices: Choices, size: tuple[int, ...]) -> Tensor:
         assert choices.amounts is not None
@@ -325,13 +339,27 @@ def _interleaved(images: Tensor) -> bool:
     return not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
 
 
+def _window(image: Array | Picture, row: int, column: int, turned: bool, height: int, width: int) -> Tensor:
+    """Part of an image, C×height×width, mirrored where `turned`.  Not to be written to."""
+    if isinstance(image, Picture):
+        return as_tensor(image.window(row, column, height, width, turned))
+    part = as_tensor(image[:, row : row + height, column : column + width])
+    return part.flip(2) if turned else part
+
+
 def as_tensor(array: Array) -> Tensor:
     """The tensor in this memory, which nobody is going to write to."""
-    if array.flags.writeable:
-        return torch.from_numpy(array)
+    if not array.flags.writeable:
+        _hush()
+    return torch.from_numpy(array)
+
+
+@cache
+def _hush() -> None:
+    """Have torch say now, unheard, what it says once a process about memory that must not be written to."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(array)
+        torch.from_numpy(np.frombuffer(b"\0", np.uint8))
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -97,6 +97,8 @@ class Layer:
     type: ClassVar[str]
     bottoms: ClassVar[Arity] = exactly(1)
     tops: ClassVar[Arity] = exactly(1)
+    example: ClassVar[str] = ""
+    """Prototxt of a small net that shows it, for docs/layers.md: the layer, and the Input layers it needs."""
     same_count: ClassVar[bool] = False
     """As many tops as bottoms (Caffe's EqualNumBottomTopBlobs)."""
     loss: ClassVar[bool] = False

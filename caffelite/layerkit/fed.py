@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ..data import augment
 from ..data.feed import Feed
 from ..data.telling import find, folder_of, log, told_by
-from ..data.transform import Cut, as_tensor, contradictions, read_mean
+from ..data.transform import Chosen, Transform, as_tensor, contradictions, read_mean
 from ..runtime.threads import compute_alone, processors
 from .base import torch
 from .source import SourceLayer
@@ -27,27 +28,27 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a layer loaded: images that are still to be finished, by `finish`, or arrays that are tops as they are."""
+    """What a layer loaded: images that are still to be transformed, and arrays that are tops as they are."""
 
     arrays: tuple[Floats, ...]
-    images: Cut | None = None
-    finish: Callable[[Cut, torch.device], Tensor] | None = None
+    images: Chosen | None = None
+    transform: Transform | None = None
 
     def tops(self, device: torch.device) -> Callable[[], list[Tensor]]:
-        """Do what can be done without waiting for the device; the rest is the result's affair, which is the tops."""
+        """Do what can be done without the device; the rest is done by the result, which gives the tops."""
         arrays = [as_tensor(array) for array in self.arrays]
-        if device.type == "cpu":
-            tops = [*self._finished(self.images, device), *arrays]
-            return lambda: tops
-        images = self.images
-        if device.type == "cuda":
-            arrays, images = [array.pin_memory() for array in arrays], images and images.pinned()
-        return lambda: [*self._finished(images, device), *(array.to(device, non_blocking=True) for array in arrays)]
+        if device.type != "cpu":
+            return self._tops_on(device, arrays)
+        if self.images is not None and self.transform is not None:
+            arrays.insert(0, self.transform.finish(self.images))
+        return lambda: arrays
 
-    def _finished(self, images: Cut | None, device: torch.device) -> list[Tensor]:
-        if images is None or self.finish is None:
-            return []
-        return [self.finish(images, device)]
+    def _tops_on(self, device: torch.device, arrays: list[Tensor]) -> Callable[[], list[Tensor]]:
+        pinned = [array.pin_memory() for array in arrays]
+        copied = [partial(array.to, device, non_blocking=True) for array in pinned]
+        if self.images is not None and self.transform is not None:
+            copied.insert(0, partial(self.transform.finish_on, device, self.transform.stage(self.images)))
+        return lambda: [copy() for copy in copied]
 
 
 class FedLayer(SourceLayer):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FULL, VALID, BATCH_SIZE, NONE = range(4)
 """LossParameter.NormalizationMode."""
 
+_LABELS_END = 2**31
+"""What does not fit into the int32 of an ignore_label begins here."""
+
 
 class LossLayer(Layer):
     """Base of losses over (scores, labels): one 0-d top with loss_weight 1, no gradient to the labels
@@ -214,16 +217,15 @@ def _refuse(layer: Layer, labels: Tensor, indices: Tensor, classes: int) -> None
     value, per_sample = float(labels.reshape(-1)[flat]), max(1, math.prod(indices.shape[1:]))
     sample, inside = divmod(flat, per_sample)
     where = f" at position {inside} of {per_sample}" if per_sample > 1 else ""
-    hint = f"ignore_label: {value:g} would leave such labels out"
-    if value >= classes:
-        hint = f"labels count from 0: a label {value:g} needs at least {value + 1:g} scores; {hint}"
-    raise LayerError(
-        layer.fault(
-            f"label of sample {sample}{where} must be a class from 0 to {classes - 1}, got {value:g}",
-            "bottom[1]",
-            help=hint,
-        )
-    )
+    told, hint = f"{value:g}", "a label is a whole number"
+    if abs(value) < _LABELS_END:  # an ignore_label can be that number
+        index = int(value)
+        told = f"{index}" if index == value else told
+        hint = f"ignore_label: {index} would leave such labels out"
+        if index >= classes:
+            hint = f"labels count from 0: a label {index} needs at least {index + 1} scores; {hint}"
+    message = f"label of sample {sample}{where} must be a class from 0 to {classes - 1}, got {told}"
+    raise LayerError(layer.fault(message, "bottom[1]", help=hint))
 
 
 def marked(indices: Tensor, weights: Tensor | None, classes: int) -> Labels:

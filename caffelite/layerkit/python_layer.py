@@ -101,7 +101,7 @@ class ByBlobs:
 
     @property
     def weights(self) -> list[WeightSpec]:
-        """Its blobs, with the values they have now to begin with."""
+        """Its blobs, which begin with the values it gave them."""
         return [WeightSpec(blob.shape, _values(blob)) for blob in self.user.blobs]
 
     def _call(self, method: str, *arguments: Any) -> None:
@@ -176,5 +176,5 @@ _SIGNATURES = {"reshape": "bottom, top", "forward": "bottom, top", "backward": "
 
 
 def _values(blob: Blob) -> Any:
-    values = blob.data.copy()
-    return lambda _generator: values
+    """First values: what was written to the blob while the net was built."""
+    return lambda _generator: blob.data.copy()

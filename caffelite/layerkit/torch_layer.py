@@ -124,7 +124,8 @@ class ByTorch:
         """What the user's class says its tops' shapes are."""
         state = {name: tensor.detach().clone() for name, tensor in self._tensors().items()}
         with torch.no_grad(), _seeded(0, torch.device("cpu")), blamed(self.layer, f"{self.name}.shapes"):
-            shapes = functional_call(_Shapes(self.user), {f"user.{name}": state[name] for name in state}, bottoms)
+            given = {f"user.{name}": tensor for name, tensor in state.items()}
+            shapes = functional_call(_Shapes(self.user), given, tuple(bottoms))
             shapes = [tuple(int(size) for size in shape) for shape in shapes]
         self._expect_tops(len(shapes))
         return shapes

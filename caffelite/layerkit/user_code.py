@@ -21,6 +21,8 @@ _INSTALLED = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")
 _MOST = 5
 """Lines of a user's code that are shown of one error."""
 
+_MODULE = "python_param.module"
+
 _beside: set[str] = set()
 """Folders in which a module was found, and which were put on Python's path for it."""
 
@@ -39,12 +41,11 @@ def blamed(layer: Layer, what: str, field: str = "python_param.layer") -> Iterat
 
 def _lines(error: Exception) -> list[str]:
     """Where in the user's code an exception came from: file, line, function and source, the innermost last."""
-    frames = [
+    own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen") and _PACKAGE not in Path(frame.filename).parents
+        if _PACKAGE not in Path(frame.filename).parents and not frame.filename.startswith(("<frozen", *_INSTALLED))
     ]
-    own = [frame for frame in frames if not frame.filename.startswith(_INSTALLED)] or frames
     lines = [f"{frame.filename}:{frame.lineno}, in {frame.name}: {frame.line}" for frame in own[-_MOST:]]
     if isinstance(error, SyntaxError) and error.filename:
         lines.append(f"{error.filename}:{error.lineno}: {(error.text or '').strip()}")
@@ -69,7 +70,7 @@ def class_of(layer: Layer, module: str, name: str) -> type:
         return cls
     classes = [key for key, value in vars(found).items() if isinstance(value, type) and value.__module__ == module]
     help = did_you_mean(name, classes) or (f"it has {', '.join(classes)}" if classes else "it has no classes")
-    where = getattr(found, "__file__", None)
+    where = getattr(found, "__file__", None) or ", ".join(getattr(found, "__path__", ()))
     message = f'module "{module}"{f" ({where})" if where else ""} has no class "{name}"'
     raise LayerError(layer.fault(message, "python_param.layer", help))
 
@@ -97,20 +98,19 @@ def _imported(layer: Layer, module: str) -> ModuleType:
         raise
 
 
-_MODULE = "python_param.module"
-
-
 def _is_missing(module: str, error: ModuleNotFoundError) -> bool:
     """Whether it is the module itself (or a package it is in) that was not found, not one that it imports."""
     return error.name is not None and f"{module}.".startswith(f"{error.name}.")
 
 
 def _origin(module: str, folders: list[str]) -> str | None:
-    """The file or folder that the first part of a module's name means in one of these folders."""
-    spec = PathFinder.find_spec(module.partition(".")[0], folders)
+    """The file that the first part of a module's name means in one of these folders; or the folder, where that is a
+    package without __init__.py, in which only another module can lie."""
+    package, _, inner = module.partition(".")
+    spec = PathFinder.find_spec(package, folders)
     if spec is None:
         return None
-    return spec.origin or next(iter(spec.submodule_search_locations or []), None)
+    return spec.origin or (next(iter(spec.submodule_search_locations or []), None) if inner else None)
 
 
 def _put_on_path(module: str, folders: list[str]) -> bool:

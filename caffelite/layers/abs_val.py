@@ -19,6 +19,11 @@ class AbsVal(Neuron):
     Source: `src/caffe/layers/absval_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "abs" type: "AbsVal" bottom: "x" top: "y" }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         refuse_in_place(self)
 

@@ -24,6 +24,18 @@ class Accuracy(Layer):
     Source: `src/caffe/layers/accuracy_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "score" top: "label"
+      input_param { shape { dim: 64 dim: 10 } shape { dim: 64 } }
+    }
+    layer {
+      name: "accuracy" type: "Accuracy" bottom: "score" bottom: "label" top: "accuracy"
+      include { phase: TEST }
+      accuracy_param { top_k: 5 }
+    }
+    """
+
     bottoms, tops = exactly(2), between(1, 2)
     ungraded = frozenset({0, 1})
 

@@ -24,6 +24,14 @@ class ArgMax(Layer):
     Source: `src/caffe/layers/argmax_layer.cpp`.
     """
 
+    example = """
+    layer { name: "prob" type: "Input" top: "prob" input_param { shape { dim: 64 dim: 10 } } }
+    layer {
+      name: "best" type: "ArgMax" bottom: "prob" top: "best"  # 64×3: the three best classes
+      argmax_param { axis: 1 top_k: 3 }
+    }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("argmax_param")
         self.values, self.count = bool(settings.out_max_val), int(settings.top_k)

@@ -28,6 +28,12 @@ class BatchNorm(Layer):
     Source: `src/caffe/layers/batch_norm_layer.cpp`; Ioffe and Szegedy, 2015.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 16 dim: 8 dim: 12 dim: 12 } } }
+    layer { name: "bn" type: "BatchNorm" bottom: "x" top: "y" }
+    layer { name: "scale" type: "Scale" bottom: "y" top: "y" scale_param { bias_term: true } }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings, shape = self.settings("batch_norm_param"), bottoms[0]
         self.fraction, self.eps = float(settings.moving_average_fraction), float(settings.eps)

@@ -26,6 +26,14 @@ class BatchReindex(Layer):
         LayerError: in `forward`, for an index that is none (on a GPU its row becomes NaN).
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "x" top: "index"
+      input_param { shape { dim: 8 dim: 5 } shape { dim: 12 } }
+    }
+    layer { name: "picked" type: "BatchReindex" bottom: "x" bottom: "index" top: "y" }  # 12×5
+    """
+
     bottoms, tops = exactly(2), exactly(1)
     ungraded = frozenset({1})
 

@@ -23,6 +23,14 @@ class Bias(Layer):
     Source: `src/caffe/layers/bias_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 16 dim: 8 dim: 12 dim: 12 } } }
+    layer {
+      name: "bias" type: "Bias" bottom: "x" top: "y"  # a number for each of the 8 channels
+      bias_param { filler { type: "constant" value: 0.1 } }
+    }
+    """
+
     bottoms, tops = between(1, 2), exactly(1)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

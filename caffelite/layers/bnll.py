@@ -24,6 +24,11 @@ class BNLL(Neuron):
     Source: `src/caffe/layers/bnll_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "bnll" type: "BNLL" bottom: "x" top: "y" }
+    """
+
     rereads = "bottom"
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:

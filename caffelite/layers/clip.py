@@ -23,6 +23,11 @@ class Clip(Neuron):
     Source: `src/caffe/layers/clip_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "clip" type: "Clip" bottom: "x" top: "y" clip_param { min: 0 max: 6 } }
+    """
+
     rereads = "bottom"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -21,6 +21,14 @@ class Concat(Layer):
     Source: `src/caffe/layers/concat_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "a" top: "b"
+      input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } shape { dim: 2 dim: 5 dim: 8 dim: 8 } }
+    }
+    layer { name: "joined" type: "Concat" bottom: "a" bottom: "b" top: "y" }  # 2×8×8×8
+    """
+
     bottoms, tops = at_least(1), exactly(1)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

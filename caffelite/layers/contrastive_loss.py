@@ -24,6 +24,17 @@ class ContrastiveLoss(LossLayer):
     Source: `src/caffe/layers/contrastive_loss_layer.cpp`; Hadsell, Chopra and LeCun, 2006.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "a" top: "b" top: "similar"
+      input_param { shape { dim: 64 dim: 2 } shape { dim: 64 dim: 2 } shape { dim: 64 } }
+    }
+    layer {
+      name: "loss" type: "ContrastiveLoss" bottom: "a" bottom: "b" bottom: "similar" top: "loss"
+      contrastive_loss_param { margin: 1 }
+    }
+    """
+
     bottoms = exactly(3)
     ungraded = passed_over = frozenset({2})
 

@@ -22,6 +22,17 @@ class Crop(Layer):
     Source: `src/caffe/layers/crop_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "score" top: "data"
+      input_param { shape { dim: 1 dim: 5 dim: 40 dim: 40 } shape { dim: 1 dim: 3 dim: 32 dim: 32 } }
+    }
+    layer {
+      name: "crop" type: "Crop" bottom: "score" bottom: "data" top: "y"  # 1×5×32×32, from the middle
+      crop_param { axis: 2 offset: 4 }
+    }
+    """
+
     bottoms, tops = exactly(2), exactly(1)
     ungraded = passed_over = frozenset({1})
 

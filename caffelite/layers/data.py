@@ -44,6 +44,15 @@ class Data(FedLayer):
         DataError: the database or mean file is missing or damaged, or does not fit the settings.
     """
 
+    example = """
+    layer {
+      name: "mnist" type: "Data" top: "data" top: "label"
+      include { phase: TRAIN }
+      transform_param { scale: 0.00390625 }  # 1/256
+      data_param { source: "mnist_train_lmdb" backend: LMDB batch_size: 64 }
+    }
+    """
+
     tops = between(1, 2)
     source = "data_param.source"
 
@@ -121,8 +130,8 @@ class Data(FedLayer):
             transform.shape(records.images.shape[1:])
         else:
             self._refuse_unequal(records.images, rows)
-        cut = transform.cut(records.images, seed, self.name, position)
-        return Batch((records.labels.copy(),), cut, transform.finish)
+        images = transform.choose(records.images, seed, self.name, position)
+        return Batch((records.labels.copy(),), images, transform)
 
     def _refuse_unequal(self, images: Sequence[Array | Picture], rows: Rows) -> None:
         """Raise DataError unless all images of this batch come out of the transformation in one shape."""

@@ -28,7 +28,19 @@ class Deconvolution(Filters):
     To enlarge images by bilinear interpolation: `kernel_size: 4 stride: 2 pad: 1` (f: 2f − f % 2, f, ⌈(f − 1)/2⌉),
     num_output and group C, `weight_filler { type: "bilinear" }`, `bias_term: false`, and lr_mult 0.
 
-    Source: src/caffe/layers/base_conv_layer.cpp, deconv_layer.cpp.
+    Source: `src/caffe/layers/base_conv_layer.cpp`, `deconv_layer.cpp`.
+    """
+
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 5 dim: 16 dim: 16 } } }
+    layer {
+      name: "twice" type: "Deconvolution" bottom: "x" top: "y"  # 1×5×32×32, bilinear
+      param { lr_mult: 0 }
+      convolution_param {
+        num_output: 5 group: 5 kernel_size: 4 stride: 2 pad: 1 bias_term: false
+        weight_filler { type: "bilinear" }
+      }
+    }
     """
 
     def weight_head(self) -> Shape:

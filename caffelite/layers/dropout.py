@@ -23,6 +23,11 @@ class Dropout(Neuron):
     Source: `src/caffe/layers/dropout_layer.cpp`; Srivastava et al., "Dropout", JMLR 15, 2014.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 500 } } }
+    layer { name: "drop" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: 0.5 } }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         ratio = float(self.settings("dropout_param").dropout_ratio)
         if self.require(0 <= ratio < 1, "dropout_param.dropout_ratio", "must be at least 0 and below 1"):

@@ -25,6 +25,16 @@ class DummyData(Layer):
     Source: `src/caffe/layers/dummy_data_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "noise" type: "DummyData" top: "data" top: "label"
+      dummy_data_param {
+        shape { dim: 64 dim: 1 dim: 28 dim: 28 } data_filler { type: "gaussian" std: 1 }
+        shape { dim: 64 } data_filler { type: "constant" value: 3 }
+      }
+    }
+    """
+
     bottoms, tops = exactly(0), at_least(1)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -48,6 +48,17 @@ class Eltwise(Layer):
     Source: `src/caffe/layers/eltwise_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "a" top: "b"
+      input_param { shape { dim: 4 dim: 8 dim: 12 dim: 12 } }
+    }
+    layer {
+      name: "difference" type: "Eltwise" bottom: "a" bottom: "b" top: "y"
+      eltwise_param { operation: SUM coeff: 1 coeff: -1 }
+    }
+    """
+
     bottoms, tops = at_least(2), exactly(1)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

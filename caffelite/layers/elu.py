@@ -20,6 +20,11 @@ class ELU(Neuron):
     Source: `src/caffe/layers/elu_layer.cpp`; Clevert, Unterthiner and Hochreiter, 2016.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "elu" type: "ELU" bottom: "x" top: "y" elu_param { alpha: 1 } }
+    """
+
     rereads = "top"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

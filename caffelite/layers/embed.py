@@ -26,6 +26,14 @@ class Embed(Layer):
         LayerError: in `forward`, for an index that is none (on a GPU its vector becomes NaN).
     """
 
+    example = """
+    layer { name: "words" type: "Input" top: "words" input_param { shape { dim: 20 dim: 4 } } }
+    layer {
+      name: "embed" type: "Embed" bottom: "words" top: "y"  # 20×4×50
+      embed_param { input_dim: 1000 num_output: 50 weight_filler { type: "uniform" min: -0.08 max: 0.08 } }
+    }
+    """
+
     ungraded = frozenset({0})
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -23,6 +23,14 @@ class EuclideanLoss(LossLayer):
     Source: `src/caffe/layers/euclidean_loss_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "predicted" top: "target"
+      input_param { shape { dim: 64 dim: 4 } }
+    }
+    layer { name: "loss" type: "EuclideanLoss" bottom: "predicted" bottom: "target" top: "loss" }
+    """
+
     ungraded = frozenset()
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:

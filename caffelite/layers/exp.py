@@ -22,6 +22,11 @@ class Exp(Neuron):
     Source: `src/caffe/layers/exp_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "exp" type: "Exp" bottom: "x" top: "y" exp_param { base: 2 scale: 0.5 } }
+    """
+
     rereads = "top"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -15,6 +15,8 @@ from ..layerkit.formula_text import names_of, parse
 if TYPE_CHECKING:
     from torch import Tensor
 
+_FORMULA = "expression_param.formula"
+
 
 @layer("Expression")
 class Expression(Layer):
@@ -27,6 +29,14 @@ class Expression(Layer):
 
     Gradients are autograd's: those of min and max are shared between equals, comparisons and // have none, and a side
     of `where` that is not taken gets 0, which a slope of ∞ or NaN there turns into NaN (clip its operand first).
+    """
+
+    example = """
+    layer { name: "in" type: "Input" top: "t" top: "h" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer {
+      name: "highway" type: "Expression" bottom: "t" bottom: "h" bottom: "x" top: "y"
+      expression_param { formula: "t*h + (1 - t)*x" }
+    }
     """
 
     bottoms, tops = at_least(1), at_least(1)
@@ -47,7 +57,7 @@ class Expression(Layer):
         settings = self.settings("expression_param")
         names, formulas, tops = list(settings.name), len(settings.formula), len(self.param.top)
         self.expect(formulas == tops, f"needs a formula for each of its tops: {tops}, got {formulas}", _FORMULA)
-        once = len(set(names)) == len(names) in (0, len(bottoms))
+        once = len(names) in (0, len(bottoms)) and len(set(names)) == len(names)
         rule = f"must stand once for each of its {len(bottoms)} bottoms, all different, or not at all"
         self.require(once, "expression_param.name", rule)
         for position, name in enumerate(names):
@@ -83,6 +93,3 @@ class Expression(Layer):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return tuple(ops.formula.evaluate(steps, bottoms) for _, steps in self.formulas)
-
-
-_FORMULA = "expression_param.formula"

@@ -23,6 +23,17 @@ class Filter(Layer):
     Source: `src/caffe/layers/filter_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "data" top: "label" top: "keep"
+      input_param { shape { dim: 8 dim: 5 } shape { dim: 8 } shape { dim: 8 } }
+    }
+    layer {
+      name: "filter" type: "Filter" bottom: "data" bottom: "label" bottom: "keep"
+      top: "kept_data" top: "kept_label"
+    }
+    """
+
     bottoms, tops = at_least(2), at_least(1)
     varies = True
 

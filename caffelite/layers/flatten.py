@@ -22,6 +22,11 @@ class Flatten(Layer):
     Source: `src/caffe/layers/flatten_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 50 dim: 4 dim: 4 } } }
+    layer { name: "flat" type: "Flatten" bottom: "x" top: "y" }  # 64×800
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         refuse_in_place(self)
 

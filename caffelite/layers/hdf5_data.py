@@ -29,6 +29,13 @@ class HDF5Data(FedLayer):
         DataError: the list or a file is missing or damaged, lacks a data set, or data sets differ in length.
     """
 
+    example = """
+    layer {
+      name: "table" type: "HDF5Data" top: "data" top: "label"
+      hdf5_data_param { source: "train_h5_list.txt" batch_size: 10 shuffle: true }
+    }
+    """
+
     tops = at_least(1)
     source = "hdf5_data_param.source"
     most_workers = 1  # rows are read a block at a time, and the next batch needs the block that is there

@@ -34,6 +34,17 @@ class HDF5Output(Layer):
         DataError: in `forward`, where the file cannot be written.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "features" top: "label"
+      input_param { shape { dim: 64 dim: 500 } shape { dim: 64 } }
+    }
+    layer {
+      name: "write" type: "HDF5Output" bottom: "features" bottom: "label"
+      hdf5_output_param { file_name: "features.h5" }
+    }
+    """
+
     bottoms, tops = exactly(2), exactly(0)
     ungraded = frozenset({0, 1})
 

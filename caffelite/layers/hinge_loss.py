@@ -26,6 +26,17 @@ class HingeLoss(ClassLoss):
     Source: `src/caffe/layers/hinge_loss_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "score" top: "label"
+      input_param { shape { dim: 64 dim: 10 } shape { dim: 64 } }
+    }
+    layer {
+      name: "loss" type: "HingeLoss" bottom: "score" bottom: "label" top: "loss"
+      hinge_loss_param { norm: L2 }
+    }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.squared = self.settings("hinge_loss_param").norm == HingeLossParameter.L2
 

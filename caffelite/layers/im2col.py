@@ -25,7 +25,15 @@ class Im2col(Layer):
     holds channel c at position k of the window, k counted in row-major order; beyond the image lie zeros.  The gradient
     of a value is the sum over all windows it lies in.  Settings are a Convolution's; those for weights have no effect.
 
-    Source: src/caffe/layers/im2col_layer.cpp, src/caffe/util/im2col.cpp.
+    Source: `src/caffe/layers/im2col_layer.cpp`, `src/caffe/util/im2col.cpp`.
+    """
+
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+    layer {
+      name: "columns" type: "Im2col" bottom: "x" top: "y"  # 2×27×8×8
+      convolution_param { kernel_size: 3 pad: 1 }
+    }
     """
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

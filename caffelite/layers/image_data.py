@@ -41,6 +41,14 @@ class ImageData(FedLayer):
         DataError: the list or an image is missing or damaged (its line is named), or does not fit the settings.
     """
 
+    example = """
+    layer {
+      name: "images" type: "ImageData" top: "data" top: "label"
+      transform_param { crop_size: 28 mirror: true mean_value: 104 mean_value: 117 mean_value: 123 }
+      image_data_param { source: "list.txt" batch_size: 2 new_height: 32 new_width: 32 shuffle: true }
+    }
+    """
+
     tops = exactly(2)
     source = "image_data_param.source"
 
@@ -117,8 +125,8 @@ class ImageData(FedLayer):
         records = self._open().records(rows)
         self._check_sizes(records, rows)
         transform = self._transformer()
-        cut = transform.cut(records.images, seed, self.name, position)
-        return Batch((records.labels,), cut, transform.finish)
+        images = transform.choose(records.images, seed, self.name, position)
+        return Batch((records.labels,), images, transform)
 
     def _check_sizes(self, records: Records, rows: Rows) -> None:
         """Raise DataError unless all images of this batch come out of the transformation in one shape."""

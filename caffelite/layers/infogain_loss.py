@@ -33,6 +33,17 @@ class InfogainLoss(ClassLoss):
     Source: `src/caffe/layers/infogain_loss_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "score" top: "label" top: "H"
+      input_param { shape { dim: 64 dim: 10 } shape { dim: 64 } shape { dim: 10 dim: 10 } }
+    }
+    layer {
+      name: "loss" type: "InfogainLoss" bottom: "score" bottom: "label" bottom: "H" top: "loss"
+      loss_param { normalization: VALID }
+    }
+    """
+
     bottoms, tops = between(2, 3), between(1, 2)
     ungraded = frozenset({1, 2})
 

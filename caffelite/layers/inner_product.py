@@ -20,7 +20,17 @@ class InnerProduct(Layer):
     …×K axes → …×num_output, … being the axes before `axis`.  Weights: num_output×K (`transpose`: K×num_output), and
     num_output for the bias.
 
-    Source: src/caffe/layers/inner_product_layer.cpp.
+    Source: `src/caffe/layers/inner_product_layer.cpp`.
+    """
+
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 50 dim: 4 dim: 4 } } }
+    layer {
+      name: "ip1" type: "InnerProduct" bottom: "x" top: "ip1"  # 64×500
+      param { lr_mult: 1 }  # W
+      param { lr_mult: 2 }  # b
+      inner_product_param { num_output: 500 weight_filler { type: "xavier" } }
+    }
     """
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

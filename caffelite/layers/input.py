@@ -22,6 +22,13 @@ class Input(Layer):
     Source: `src/caffe/layers/input_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "data" type: "Input" top: "data"
+      input_param { shape { dim: 64 dim: 1 dim: 28 dim: 28 } }
+    }
+    """
+
     bottoms, tops = exactly(0), at_least(1)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -35,6 +35,14 @@ class LocalContrastNormalization(Layer):
     SpatialContrastiveNormalization is `mean_floor: false`, but for the border, where it corrects σ after the root.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 32 dim: 32 } } }
+    layer {
+      name: "lcn" type: "LocalContrastNormalization" bottom: "x" top: "y"
+      local_contrast_normalization_param { local_size: 9 }
+    }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings(FIELD)
         self.size, self.operation = settings.local_size, settings.operation

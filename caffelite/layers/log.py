@@ -24,6 +24,11 @@ class Log(Neuron):
     Source: `src/caffe/layers/log_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "log" type: "Log" bottom: "x" top: "y" log_param { base: 2 shift: 1 } }
+    """
+
     rereads = "bottom"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

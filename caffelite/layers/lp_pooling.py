@@ -28,6 +28,14 @@ class LpPooling(Pooled):
     house numbers digit classification", 2012; Torch's SpatialLPPooling, which takes x for |x|.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 8 dim: 24 dim: 24 } } }
+    layer {
+      name: "pool" type: "LpPooling" bottom: "x" top: "y"  # 4×8×12×12
+      pooling_param { kernel_size: 2 stride: 2 p: 2 }
+    }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.p = self.settings("pooling_param").p
         self.require(1 <= self.p < math.inf, "pooling_param.p", "must be at least 1, and finite")

@@ -24,7 +24,15 @@ class LRN(Layer):
     positions around, zeros beyond the image counted; `k` has no effect.  α is divided by the number of summands in
     both (many papers' α is not).
 
-    Source: src/caffe/layers/lrn_layer.cpp.
+    Source: `src/caffe/layers/lrn_layer.cpp`.
+    """
+
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 16 dim: 12 dim: 12 } } }
+    layer {
+      name: "norm" type: "LRN" bottom: "x" top: "y"
+      lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }
+    }
     """
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

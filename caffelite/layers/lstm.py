@@ -26,8 +26,19 @@ class LSTM(Recurrent):
     Gradients end at the first step, and none goes through cont and exposed states.  With a cont of neither 0 nor 1 the
     slope of σ(f) is taken where f is already multiplied by it.
 
-    Source: src/caffe/layers/lstm_layer.cpp, lstm_unit_layer.cpp, recurrent_layer.cpp; Hochreiter and Schmidhuber,
+    Source: `src/caffe/layers/lstm_layer.cpp`, `lstm_unit_layer.cpp`, `recurrent_layer.cpp`; Hochreiter and Schmidhuber,
     "Long short-term memory", 1997; Zaremba and Sutskever, "Learning to execute", 2014.
+    """
+
+    example = """
+    layer {
+      name: "in" type: "Input" top: "x" top: "cont"  # 20 steps of 4 sequences
+      input_param { shape { dim: 20 dim: 4 dim: 50 } shape { dim: 20 dim: 4 } }
+    }
+    layer {
+      name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "h"  # 20×4×30
+      recurrent_param { num_output: 30 weight_filler { type: "uniform" min: -0.08 max: 0.08 } }
+    }
     """
 
     bottoms, tops = between(2, 5), between(1, 3)

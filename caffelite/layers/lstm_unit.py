@@ -22,7 +22,18 @@ class LSTMUnit(Layer):
     1×N×D: c = cont·σ(f)·(c of the step before) + σ(i)·tanh(g), and h = σ(o)·tanh(c).  cont gets no gradient; with a
     cont of neither 0 nor 1 the slope of σ(f) is taken where f is already multiplied by it.
 
-    Source: src/caffe/layers/lstm_unit_layer.cpp.
+    Source: `src/caffe/layers/lstm_unit_layer.cpp`.
+    """
+
+    example = """
+    layer {
+      name: "in" type: "Input" top: "c" top: "gates" top: "cont"
+      input_param { shape { dim: 1 dim: 4 dim: 30 } shape { dim: 1 dim: 4 dim: 120 } shape { dim: 1 dim: 4 } }
+    }
+    layer {
+      name: "unit" type: "LSTMUnit" bottom: "c" bottom: "gates" bottom: "cont"
+      top: "c_next" top: "h_next"
+    }
     """
 
     bottoms, tops = exactly(3), exactly(2)

@@ -37,6 +37,13 @@ class MemoryData(SourceLayer):
         DataError: in `forward`, where no arrays were handed over.
     """
 
+    example = """
+    layer {
+      name: "arrays" type: "MemoryData" top: "data" top: "label"
+      memory_data_param { batch_size: 64 channels: 1 height: 28 width: 28 }
+    }
+    """
+
     tops = exactly(2)
 
     _data: NDArray[np.float32] | None = None

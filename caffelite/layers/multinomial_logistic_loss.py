@@ -25,6 +25,14 @@ class MultinomialLogisticLoss(ClassLoss):
     Source: `src/caffe/layers/multinomial_logistic_loss_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "prob" top: "label"
+      input_param { shape { dim: 64 dim: 10 } shape { dim: 64 } }
+    }
+    layer { name: "loss" type: "MultinomialLogisticLoss" bottom: "prob" bottom: "label" top: "loss" }
+    """
+
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         prob, labels = bottoms
         tops = self.top_shapes(bottoms)

@@ -23,6 +23,11 @@ class MVN(Layer):
     Source: `src/caffe/layers/mvn_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 32 dim: 32 } } }
+    layer { name: "mvn" type: "MVN" bottom: "x" top: "y" mvn_param { across_channels: true } }
+    """
+
     rereads = "top"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

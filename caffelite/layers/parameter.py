@@ -20,6 +20,14 @@ class Parameter(Layer):
     Source: `include/caffe/layers/parameter_layer.hpp`.
     """
 
+    example = """
+    layer {
+      name: "table" type: "Parameter" top: "table"
+      param { lr_mult: 1 }
+      parameter_param { shape { dim: 10 dim: 50 } }
+    }
+    """
+
     bottoms, tops = exactly(0), exactly(1)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

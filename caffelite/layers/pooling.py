@@ -29,7 +29,15 @@ class Pooling(Pooled):
     STOCHASTIC draws a value with a probability in proportion to it in TRAIN, and gives Σx² / Σx in TEST (the original
     has it on the GPU only).
 
-    Source: src/caffe/layers/pooling_layer.cpp, pooling_layer.cu.
+    Source: `src/caffe/layers/pooling_layer.cpp`, `pooling_layer.cu`.
+    """
+
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 20 dim: 24 dim: 24 } } }
+    layer {
+      name: "pool1" type: "Pooling" bottom: "x" top: "pool1"  # 64×20×12×12
+      pooling_param { pool: MAX kernel_size: 2 stride: 2 }
+    }
     """
 
     tops = between(1, 2)

@@ -25,6 +25,11 @@ class Power(Neuron):
     Source: `src/caffe/layers/power_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "power" type: "Power" bottom: "x" top: "y" power_param { power: 2 scale: 0.1 shift: 1 } }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("power_param")
         self.power, self.scale, self.shift = float(settings.power), float(settings.scale), float(settings.shift)

@@ -24,6 +24,14 @@ class PReLU(Neuron):
     Source: `src/caffe/layers/prelu_layer.cpp`; He, Zhang, Ren and Sun, 2015.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 8 dim: 12 dim: 12 } } }
+    layer {
+      name: "prelu" type: "PReLU" bottom: "x" top: "y"
+      prelu_param { filler { type: "constant" value: 0.1 } }
+    }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self._expect_channels(bottoms[0])
         shape = () if self.settings("prelu_param").channel_shared else bottoms[0][1:2]

@@ -30,6 +30,14 @@ class Python(Layer):
     Source: `include/caffe/layers/python_layer.hpp`.
     """
 
+    example = """
+    layer { name: "in" type: "Input" top: "a" top: "b" input_param { shape { dim: 64 dim: 10 } } }
+    layer {
+      name: "loss" type: "Python" bottom: "a" bottom: "b" top: "loss" loss_weight: 1
+      python_param { module: "losses" layer: "AbsoluteLoss" }  # class AbsoluteLoss in losses.py
+    }
+    """
+
     bottoms, tops = at_least(0), at_least(0)
     varies = reshapes = True
 

@@ -22,6 +22,14 @@ class Reduction(Layer):
     Source: `src/caffe/layers/reduction_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer {
+      name: "decay" type: "Reduction" bottom: "x" top: "decay" loss_weight: 0.001
+      reduction_param { operation: SUMSQ coeff: 0.5 }
+    }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("reduction_param")
         self.operation, self.coefficient = settings.operation, float(settings.coeff)

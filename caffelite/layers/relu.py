@@ -20,6 +20,11 @@ class ReLU(Neuron):
     `relu_param { engine }` has no effect.  Source: `src/caffe/layers/relu_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "relu" type: "ReLU" bottom: "x" top: "y" relu_param { negative_slope: 0.01 } }
+    """
+
     rereads = "bottom"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -27,6 +27,14 @@ class Reshape(Layer):
     Source: `src/caffe/layers/reshape_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 3 dim: 8 dim: 8 } } }
+    layer {
+      name: "reshape" type: "Reshape" bottom: "x" top: "y"  # 64×3×64
+      reshape_param { shape { dim: 0 dim: 0 dim: -1 } }
+    }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         refuse_in_place(self)
         self.new = tuple(self.settings("reshape_param").shape.dim)

@@ -25,7 +25,18 @@ class RNN(Recurrent):
 
     Gradients end at the first step, and none goes through cont and exposed states.
 
-    Source: src/caffe/layers/rnn_layer.cpp, recurrent_layer.cpp; Elman, "Finding structure in time", 1990.
+    Source: `src/caffe/layers/rnn_layer.cpp`, `recurrent_layer.cpp`; Elman, "Finding structure in time", 1990.
+    """
+
+    example = """
+    layer {
+      name: "in" type: "Input" top: "x" top: "cont"  # 20 steps of 4 sequences
+      input_param { shape { dim: 20 dim: 4 dim: 50 } shape { dim: 20 dim: 4 } }
+    }
+    layer {
+      name: "rnn" type: "RNN" bottom: "x" bottom: "cont" top: "o"  # 20×4×30
+      recurrent_param { num_output: 30 weight_filler { type: "uniform" min: -0.08 max: 0.08 } }
+    }
     """
 
     bottoms, tops = between(2, 4), between(1, 2)

@@ -29,6 +29,14 @@ class Scale(Layer):
     Source: `src/caffe/layers/scale_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 16 dim: 8 dim: 12 dim: 12 } } }
+    layer {
+      name: "scale" type: "Scale" bottom: "x" top: "y"  # a factor and an offset for each of the 8 channels
+      scale_param { bias_term: true }
+    }
+    """
+
     bottoms, tops = between(1, 2), exactly(1)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

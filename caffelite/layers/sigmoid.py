@@ -21,6 +21,11 @@ class Sigmoid(Neuron):
     Source: `src/caffe/layers/sigmoid_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "sigmoid" type: "Sigmoid" bottom: "x" top: "y" }
+    """
+
     rereads = "top"
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:

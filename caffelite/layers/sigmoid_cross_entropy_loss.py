@@ -26,6 +26,14 @@ class SigmoidCrossEntropyLoss(LossLayer):
     Source: `src/caffe/layers/sigmoid_cross_entropy_loss_layer.cpp`.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "score" top: "target"
+      input_param { shape { dim: 64 dim: 10 } }
+    }
+    layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "score" bottom: "target" top: "loss" }
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.ignore, self.mode = ignored(self.settings("loss_param")), normalization(self, BATCH_SIZE)
 

@@ -18,6 +18,11 @@ class Silence(Layer):
     Source: `src/caffe/layers/silence_layer.cpp`.
     """
 
+    example = """
+    layer { name: "in" type: "Input" top: "data" top: "label" input_param { shape { dim: 64 dim: 10 } shape { dim: 64 } } }
+    layer { name: "unused" type: "Silence" bottom: "label" }
+    """
+
     bottoms, tops = at_least(1), exactly(0)
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:

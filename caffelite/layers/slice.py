@@ -22,6 +22,14 @@ class Slice(Layer):
     Source: `src/caffe/layers/slice_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 12 dim: 12 } } }
+    layer {
+      name: "slice" type: "Slice" bottom: "x" top: "a" top: "b"  # 2×3×12×12 and 2×5×12×12
+      slice_param { axis: 1 slice_point: 3 }
+    }
+    """
+
     bottoms, tops = exactly(1), at_least(1)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -19,6 +19,11 @@ class Softmax(Neuron):
     `softmax_param { engine }` has no effect.  Source: `src/caffe/layers/softmax_layer.cpp`.
     """
 
+    example = """
+    layer { name: "score" type: "Input" top: "score" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "prob" type: "Softmax" bottom: "score" top: "prob" }
+    """
+
     rereads = "top"
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:

@@ -32,6 +32,17 @@ class SoftmaxWithLoss(ClassLoss):
     Source: `src/caffe/layers/softmax_loss_layer.cpp`; class weights: the file of that name in SegNet's fork.
     """
 
+    example = """
+    layer {
+      name: "in" type: "Input" top: "score" top: "label"
+      input_param { shape { dim: 64 dim: 10 } shape { dim: 64 } }
+    }
+    layer {
+      name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss"
+      loss_param { ignore_label: 255 }
+    }
+    """
+
     bottoms, tops = exactly(2), between(1, 2)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -21,6 +21,11 @@ class Split(Layer):
     Source: `src/caffe/layers/split_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "split" type: "Split" bottom: "x" top: "a" top: "b" }
+    """
+
     bottoms, tops = exactly(1), at_least(1)
     sharing_bottoms = True
 

@@ -26,8 +26,13 @@ class SPP(Layer):
     STOCHASTIC is for images that need no padding; it draws in TRAIN and takes the mean in TEST, as Pooling does (the
     original's draws in TEST too).
 
-    Source: src/caffe/layers/spp_layer.cpp; He, Zhang, Ren and Sun, "Spatial pyramid pooling in deep convolutional
+    Source: `src/caffe/layers/spp_layer.cpp`; He, Zhang, Ren and Sun, "Spatial pyramid pooling in deep convolutional
     networks for visual recognition", 2014.
+    """
+
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 13 dim: 13 } } }
+    layer { name: "spp" type: "SPP" bottom: "x" top: "y" spp_param { pyramid_height: 3 pool: MAX } }  # 2×168
     """
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -20,6 +20,11 @@ class Swish(Neuron):
     Source: `src/caffe/layers/swish_layer.cpp`; Ramachandran, Zoph and Le, 2017.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "swish" type: "Swish" bottom: "x" top: "y" swish_param { beta: 1 } }
+    """
+
     rereads = "top"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

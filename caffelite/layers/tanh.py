@@ -19,6 +19,11 @@ class TanH(Neuron):
     Source: `src/caffe/layers/tanh_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "tanh" type: "TanH" bottom: "x" top: "y" }
+    """
+
     rereads = "top"
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -19,6 +19,11 @@ class Threshold(Neuron):
     Source: `src/caffe/layers/threshold_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "above" type: "Threshold" bottom: "x" top: "y" threshold_param { threshold: 0.5 } }
+    """
+
     ungraded = frozenset({0})
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -18,6 +18,11 @@ class Tile(Layer):
     Source: `src/caffe/layers/tile_layer.cpp`.
     """
 
+    example = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 10 } } }
+    layer { name: "tile" type: "Tile" bottom: "x" top: "y" tile_param { axis: 1 tiles: 3 } }  # 64×30
+    """
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("tile_param")
         if self.expect(settings.HasField("tiles"), "tiles is missing", "tile_param", help="say how many copies"):

@@ -47,6 +47,14 @@ class WindowData(FedLayer):
         DataError: the window file, an image or the mean file is missing, damaged, or does not fit.
     """
 
+    example = """
+    layer {
+      name: "windows" type: "WindowData" top: "data" top: "label"
+      transform_param { crop_size: 227 mirror: true mean_value: 104 mean_value: 117 mean_value: 123 }
+      window_data_param { source: "windows.txt" batch_size: 4 fg_fraction: 0.25 context_pad: 16 }
+    }
+    """
+
     tops = exactly(2)
     source = "window_data_param.source"
 

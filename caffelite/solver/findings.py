@@ -21,7 +21,7 @@ def placed(origin: Origin | None, message: str, help: str | None = None) -> Faul
 def begun(origin: Origin | None) -> str:
     """Where values that were seen to be not finite begin to be so."""
     if origin is None:
-        return "made again every layer is finite: the sum of losses is too large, or it was something that does not recur"
+        return "made again, every layer is finite: the sum of losses is too large, or the reason did not recur"
     return f"this begins here: {origin}"
 
 

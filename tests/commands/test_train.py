@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from caffelite.logs import read
-from caffelite.logs.records import Displayed, Finished, Snapshotted, Solving
+from caffelite.logs.records import Displayed, Finished, Note, NotFinite, Snapshotted, Solving
 from tests.conftest import REPO
 
 from .conftest import Run
@@ -215,11 +217,73 @@ def test_a_resumed_run_with_nothing_left_to_do_says_so(here: Run) -> None:
     assert "nothing is left" not in here(*arguments, "max_iter=16").err
 
 
-def test_a_loss_that_is_no_number_is_explained_once(here: Run) -> None:
-    done = here("train", "-solver", "solver.prototxt", "--set", "base_lr=1e30", "--set", "max_iter=20")
+DIVERGING = ("train", "-solver", "solver.prototxt", "--set", "base_lr=1e30", "--set", "max_iter=20")
+
+
+def test_a_training_that_diverges_stops_and_says_where(here: Run, files: Path) -> None:
+    (files / "logs").mkdir()
+    done = here(*DIVERGING, "--log_dir", "logs")
+    assert done.status == 1
+    *_, first, _, _, help = done.err.splitlines()
+    place = 'net.prototxt:31:1: layer "ip2" (InnerProduct): '
+    assert first.startswith(f'{place}the loss of iteration 1 is nan; this begins here: top "y" has ')
+    assert "the rate was 1e+30: try a smaller base_lr or clip_gradients" in help
+    assert help.endswith("; no snapshot was written")
+    assert "Traceback" not in done.err
+    assert not list(files.glob("snap_iter_*"))
+    records = [timed.record for timed in read(files / "snap_run")]
+    [found] = [record for record in records if isinstance(record, NotFinite)]
+    assert (found.iteration, found.what, found.layer, found.array) == (1, "loss", "ip2", 'top "y"')
+    assert isinstance(records[-1], Note)
+    assert (records[-1].severity, records[-1].text.splitlines()[0]) == ("error", first)
+    logged = [timed.record for timed in read(files / "logs" / "caffelite.INFO")]
+    assert logged[-1] == replace(records[-1], source=logged[-1].source)
+
+
+def test_a_training_that_diverges_may_go_on_with_a_warning(here: Run) -> None:
+    done = here(*DIVERGING, "--on-nan=warn")
     assert done.status == 0, done.err
-    assert done.err.count("loss = nan") + done.err.count("loss = inf") > 1
-    assert done.err.count("training has diverged") == 1
+    assert done.err.count("loss = nan") > 1
+    warnings = [line for line in done.err.splitlines() if line.startswith("W")]
+    assert len(warnings) == 1
+    assert 'warning: layer "ip2" (InnerProduct): the loss of iteration 1 is nan; this begins here' in warnings[0]
+
+
+def test_a_training_that_diverges_is_nobody_s_business_when_told_so(here: Run) -> None:
+    done, warned = here(*DIVERGING, "-on_nan", "ignore"), here(*DIVERGING, "-on_nan", "warn")
+    assert done.status == 0, done.err
+    assert not [line for line in done.err.splitlines() if line.startswith("W")]
+    losses = [re.findall(r"(?:Iteration \d+.*)?loss = \S+|acc = \S+", one.err) for one in (done, warned)]
+    speed = re.compile(r"\(.*\)")
+    assert [speed.sub("", line) for line in losses[0]] == [speed.sub("", line) for line in losses[1]] != []
+
+
+def test_a_diverged_training_goes_on_from_the_snapshot_it_names(here: Run, files: Path) -> None:
+    assert here("train", "-solver", "solver.prototxt", "--set", "max_iter=15").status == 0
+    done = here(*DIVERGING, "-snapshot", "snap_iter_15.solverstate")
+    assert done.status == 1
+    assert "the newest snapshot is snap_iter_15.solverstate" in done.err
+
+
+def test_a_label_that_is_no_class_ends_training(here: Run, files: Path) -> None:
+    for on_nan in ("stop", "warn", "ignore"):
+        done = here("train", "-solver", "solver.prototxt", "--set", "layer[ip2].inner_product_param.num_output=2",
+                    "--on-nan", on_nan, "--set", "test_initialization=false")  # fmt: skip
+        assert done.status == 1
+        told = r'layer "loss" \(SoftmaxWithLoss\): label of sample \d must be a class from 0 to 1, got 2'
+        assert re.search(told, done.err)
+        assert "ignore_label: 2 would leave such labels out" in done.err
+
+
+def test_scores_that_are_not_finite_are_explained_once(here: Run, files: Path) -> None:
+    text = (files / "net.prototxt").read_text()
+    log = 'layer { name: "log" type: "Log" bottom: "h" top: "h" }\n'
+    (files / "log.prototxt").write_text(text.replace('layer {\n  name: "ip2"', f'{log}layer {{\n  name: "ip2"'))
+    done = here("test", "-model", "log.prototxt", "-weights", "init.caffemodel", "-iterations", "3")
+    assert done.status == 0, done.err
+    warnings = [line for line in done.err.splitlines() if "not finite" in line]
+    assert len(warnings) == 1
+    assert 'layer "log" (Log): batch 0 has outputs that are not finite; this begins here: top "h" has ' in warnings[0]
 
 
 def test_flags_of_glog_that_change_nothing_are_taken(here: Run) -> None:

@@ -7,12 +7,8 @@ for the layers around it.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Collection, Iterator
 from contextlib import chdir
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,37 +19,13 @@ from caffelite.layerkit import Layer, Run, layers
 from caffelite.proto import TEST, TRAIN, LayerParameter, NetParameter
 from caffelite.upgrade import upgrade_net
 
-OWN = Path(__file__).parents[1] / "golden" / "layers"
-GOLDEN = Path(os.environ.get("CAFFELITE_GOLDEN", Path(__file__).parents[3] / "shared" / "golden"))
-
-
-@dataclass(frozen=True)
-class Case:
-    """One recorded case: its index entry, and the folder it lies in."""
-
-    entry: dict[str, Any]
-    folder: Path
-
-    def __str__(self) -> str:
-        return "/".join(Path(self.entry["prototxt"]).with_suffix("").parts[-2:])
-
-    def file(self, key: str) -> Path:
-        return self.folder / Path(self.entry[key]).name
+from .. import recorded
+from ..recorded import Case, close
 
 
 def cases(types: Collection[str]) -> list[Case]:
-    """The recorded cases that are about these types only: our own copies, and all others where they can be found."""
-    found = {}
-    index = GOLDEN / "index.json"
-    if index.exists():
-        entries = json.loads(index.read_text())["cases"]
-        found = {e["id"]: Case(e, GOLDEN / e["cwd"]) for e in entries if e["kind"] == "layers"}
-    else:
-        print(f"no recorded cases at {GOLDEN} (CAFFELITE_GOLDEN): only the copies in {OWN} are run")
-    for path in OWN.glob("*/*.json"):
-        entry = json.loads(path.read_text())
-        found.setdefault(entry["id"], Case(entry, path.parent))
-    return [found[key] for key in sorted(found) if set(found[key].entry["layer_types"]) <= set(types)]
+    """The recorded cases that are about these types only."""
+    return [case for case in recorded.cases("layers") if set(case.entry["layer_types"]) <= set(types)]
 
 
 def settings(text: str) -> Any:
@@ -77,28 +49,12 @@ def run_at(position: int = 0, seed: int = 1) -> Run:
     return Run(torch.device("cpu"), seed, position)
 
 
-def close(name: str, got: Any, want: np.ndarray, tol: dict[str, float]) -> None:
-    """Assert equal shapes and, within tolerance, values.
-
-    The tolerance is relative to each element, and, for cancellation, to a hundredth of the largest one.
-    """
-    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-    assert got.shape == want.shape, f"{name}: shape {got.shape}, recorded {want.shape}"
-    finite = np.isfinite(want)
-    np.testing.assert_array_equal(got[~finite], want[~finite], err_msg=name)
-    magnitude = np.abs(want[finite])
-    allowed = tol["atol"] + tol["rtol"] * np.maximum(magnitude, 0.01 * magnitude.max(initial=0))
-    error = np.abs(got[finite] - want[finite])
-    assert (error <= allowed).all(), f"{name}: off by up to {error.max()} at {got[finite][np.argmax(error - allowed)]}"
-
-
 class Replay:
     """One case being run: the blobs by name, and the weights by layer."""
 
     def __init__(self, case: Case, memory_format: torch.memory_format = torch.contiguous_format) -> None:
         self.case, self.memory_format = case, memory_format
-        with np.load(case.file("npz")) as stored:
-            self.arrays = {key: stored[key] for key in stored}
+        self.arrays = case.arrays()
         self.message = upgrade_net(text_format.Parse(case.file("prototxt").read_text(), NetParameter())).message
         self.phase = TEST if case.entry["phase"] == "TEST" else TRAIN
         self.layers: dict[int, Layer] = {}

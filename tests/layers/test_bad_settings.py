@@ -555,10 +555,28 @@ def test_negative_label_of_a_pixel() -> None:
     )
 
 
-def test_label_that_is_no_number() -> None:
+@pytest.mark.parametrize("value", ["nan", "inf", "1e+20"])
+def test_label_that_is_no_number(value: str) -> None:
+    layer, _ = build('name: "n" type: "SoftmaxWithLoss" bottom: "x" bottom: "l"', (2, 3), (2,))
+    with pytest.raises(LayerError) as caught:
+        layer.forward(run_at(), [torch.zeros(2, 3), torch.tensor([0.0, float(value)])], [])
+    assert str(caught.value) == (
+        f'layer "n" (SoftmaxWithLoss): label of sample 1 must be a class from 0 to 2, got {value}\n'
+        "  help: a label is a whole number"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "help"),
+    [
+        (-1.5, "-1.5", "ignore_label: -1 would leave such labels out"),
+        (1234567.0, "1234567", "labels count from 0: a label 1234567 needs at least 1234568 scores"),
+    ],
+)
+def test_a_fraction_of_a_label_is_cut_off_and_large_ones_are_told_in_full(value: float, told: str, help: str) -> None:
     layer, _ = build('type: "SoftmaxWithLoss" bottom: "x" bottom: "l"', (2, 3), (2,))
-    with pytest.raises(LayerError, match="label of sample 1 must be a class from 0 to 2, got nan"):
-        layer.forward(run_at(), [torch.zeros(2, 3), torch.tensor([0.0, float("nan")])], [])
+    with pytest.raises(LayerError, match=f"got {told}\n  help: {help}"):
+        layer.forward(run_at(), [torch.zeros(2, 3), torch.tensor([0.0, value])], [])
 
 
 def test_where_nobody_can_wait_a_wrong_label_makes_the_loss_nan() -> None:

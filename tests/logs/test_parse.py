@@ -23,6 +23,7 @@ from caffelite.logs.records import (
     Finished,
     LastLoss,
     Note,
+    NotFinite,
     OutputValue,
     Record,
     Snapshotted,
@@ -79,6 +80,21 @@ def test_records_to_text_and_back(run: list[Record]) -> None:
     for record in run:
         log(record)
     assert [timed.record for timed in parse_text(stream.getvalue().splitlines())] == run
+
+
+def test_what_is_not_finite_goes_to_json_and_back_and_has_no_line_of_its_own(tmp_path: Path) -> None:
+    path, stream = tmp_path / "log.jsonl", io.StringIO()
+    found = [
+        NotFinite(3, "loss", 0.01, -math.inf, "log", 'top "y"'),
+        NotFinite(2, "weights", 0.01, None, "ip", "weight blob 0"),
+    ]
+    log = JsonLines(path)
+    for record in found:
+        log(record)
+        GlogText(stream)(record)
+    log.close()
+    assert [timed.record for timed in read(path)] == found
+    assert stream.getvalue() == ""
 
 
 @given(runs())

@@ -211,6 +211,12 @@ def test_layers_off_the_way_to_the_loss_are_not_blamed() -> None:
     assert 'layer "log" (Log)' in stopped(solver(net))
 
 
+def test_layers_that_the_fast_plan_takes_no_gradient_through_are_not_blamed() -> None:
+    aside = SQUARE_ROOT.replace('"root"', '"aside"').replace('top: "r"', 'top: "a"')
+    assert 'layer "root" (Power)' in stopped(solver("force_backward: true" + ROOT + aside))
+    assert 'layer "aside" (Power)' in stopped(solver("force_backward: true" + ROOT + aside, observed=True))
+
+
 def test_all_layers_where_it_begins_are_named() -> None:
     second = 'layer { name: "log2" type: "Log" bottom: "x" top: "w" }\n' + LEARNING.replace('"x"', '"w"').replace(
         '"ip"', '"ip2"'
@@ -224,7 +230,9 @@ def test_a_sum_of_losses_that_is_too_large_has_no_layer() -> None:
     losses = [(LOSS % "h").replace('"loss"', f'"loss{number}"', 1) for number in range(3)]
     tops = [loss.replace('top: "loss"', f'top: "loss{number}" loss_weight: 3e38') for number, loss in enumerate(losses)]
     text = stopped(solver(DATA + LEARNING + "".join(tops)))
-    assert text.startswith("the loss of iteration 0 is inf; made again every layer is finite: the sum of losses is too")
+    assert text.startswith(
+        "the loss of iteration 0 is inf; made again, every layer is finite: the sum of losses is too"
+    )
 
 
 @pytest.mark.parametrize("deferred", [False, True])
@@ -378,7 +386,7 @@ def test_what_a_repetition_does_not_show_is_told_all_the_same(data: Write) -> No
         return net
 
     text = stopped(training, 3)
-    assert text.startswith("the loss of iteration 1 is nan; made again every layer is finite")
+    assert text.startswith("the loss of iteration 1 is nan; made again, every layer is finite")
     assert training.iter == 3
 
 

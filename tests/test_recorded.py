@@ -1,0 +1,67 @@
+"""Every recorded case through both plans of a net: each gives what the original gave, and both give the same."""
+
+from __future__ import annotations
+
+import filecmp
+from typing import Any
+
+import pytest
+
+from caffelite import assembly
+from caffelite.errors import CaffeliteError
+from caffelite.proto import TEST
+
+from .conftest import ALL, CARRIED
+from .recorded import Case, cases, close, compare, indexed, observe, placed, train, types_of_the_original
+
+KINDS = ("layers", "nets", "memory_data", "reshape")
+INPUTS = ("in", "param", "topdiff", "mem")
+"""Recorded arrays that a net is given."""
+LIMITS_OF_THE_ORIGINAL = {"net_errors/stochastic_pool_cpu", "net_errors/softmaxloss_two_tops"}
+"""Refused by the original because it has no code for them; both are computed here."""
+
+
+@pytest.mark.parametrize("case", cases(*KINDS), ids=str)
+def test_both_plans_give_what_was_recorded(case: Case) -> None:
+    if "leveldb" in str(case):
+        pytest.importorskip("plyvel", reason="the extra caffelite[leveldb] is not installed")
+    arrays = case.arrays()
+    observed, fast = observe(case, arrays), train(case, arrays)
+    results = {key for key in arrays if key.partition("/")[0].partition("@")[0] not in INPUTS}
+    assert results <= observed.keys(), "recorded and not computed"
+    compare(case, arrays, observed)
+    compare(case, arrays, fast)
+    for key in observed.keys() & fast.keys():
+        close(f"{key}, fast and observed plan", fast[key], observed[key], case.entry["tol"])
+
+
+@pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
+@pytest.mark.parametrize("case", cases("net_error"), ids=str)
+def test_nets_the_original_refuses_are_refused(case: Case, observed: bool) -> None:
+    def run() -> Any:
+        with placed(case) as path:
+            return assembly.load_net(path, TEST, seed=1, observed=observed).forward()
+
+    if case.entry["accepted"] or case.entry["id"] in LIMITS_OF_THE_ORIGINAL:
+        run()
+    else:
+        with pytest.raises(CaffeliteError) as caught:
+            run()
+        assert caught.value.faults[0].message
+
+
+def test_every_type_but_python_has_a_case() -> None:
+    covered = {kind for case in cases(*KINDS) for kind in case.entry["layer_types"]}
+    assert types_of_the_original() - covered == {"Python"}
+
+
+def test_the_carried_cases_are_all_there_is() -> None:
+    everything, carried = indexed(ALL), indexed(CARRIED)
+    if not everything:
+        pytest.skip("the complete recordings are not at hand (CAFFELITE_GOLDEN names their folder)")
+    kinds = {case.entry["kind"] for case in carried.values()}
+    for name, case in everything.items():
+        if case.entry["kind"] in kinds:
+            assert carried[name].entry == case.entry
+            for key in ("prototxt", "npz"):
+                assert not case.entry.get(key) or filecmp.cmp(case.file(key), carried[name].file(key), False)
