@@ -37,6 +37,8 @@ COPYING = 1 << 63
 """Added to the number of a value of the answer that is being copied, which is no record's number."""
 EVERY = 16
 """Of every so many records one key is remembered, to begin reading there."""
+AHEAD = 64 << 20
+"""Bytes that the system is asked to have ready before they are read."""
 SMALL = 16384
 INLINE = 2000
 """Bytes.  Smaller values lie in the page of their key; larger ones have pages of their own, which may be broken."""
@@ -60,7 +62,9 @@ class Server:
         self.library = lmdb
         self.file, self.memory = file, mmap.mmap(file, size)
         self.environment = lmdb.open(path, subdir=is_folder, readonly=True, lock=False, create=False, readahead=True)
-        self._refuse_a_short_file(os.path.join(path, "data.mdb") if is_folder else path)
+        self.path = os.path.join(path, "data.mdb") if is_folder else path
+        self._refuse_a_short_file(self.path)
+        self.asked_for = 0
         self.entries = int(self.environment.stat()["entries"])
         self.transaction = self._begin()
         self.cursors: dict[int, tuple[Any, int]] = {}
@@ -166,6 +170,8 @@ class Server:
         keys: list[bytes] = []
         values: list[bytes] = []
         for start, count in runs:
+            if count > 1:
+                self._ask_for(start + count)
             cursor = self._at(reader, start)
             pairs = list(islice(cursor.iternext(keys=True, values=True), count))
             here = [bytes(key) for key, _ in pairs]
@@ -176,6 +182,18 @@ class Server:
                 values += [value for _, value in pairs]
                 self._compare(start, pairs)
         return self._put(keys if what == b"k" else values, keys)
+
+    def _ask_for(self, index: int) -> None:
+        """Ask the system for what lies behind a record, which is likely to be read next: the file is written in the
+        order of its keys.  It reads large pieces at once, and while others compute."""
+        size = os.stat(self.path).st_size
+        reached = index * size // max(1, self.entries)
+        if hasattr(os, "posix_fadvise") and reached + AHEAD // 2 > self.asked_for < size:
+            start = max(self.asked_for, reached - AHEAD)
+            file = os.open(self.path, os.O_RDONLY)
+            os.posix_fadvise(file, start, AHEAD, os.POSIX_FADV_WILLNEED)
+            os.close(file)
+            self.asked_for = start + AHEAD
 
     def _compare(self, start: int, pairs: list[tuple[Any, Any]]) -> None:
         """Compare each record that was not read before with its checksum."""

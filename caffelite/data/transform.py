@@ -121,7 +121,8 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Windows of bytes or floats, N×C×H×W, or (of different sizes, to be warped) whole images, on their way to a GPU."""
+    """Windows of bytes or floats, N×C×H×W, or whole images to be warped (one by one if of different sizes), on their
+    way to a GPU."""
 
     images: list[Tensor]
     choices: Choices
