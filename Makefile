@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv mnist test test-all check format bench bench-data proto docs clean
+.PHONY: help venv mnist test test-all check format bench bench-data proto docs conformance clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -77,9 +77,14 @@ bench-data: venv
 proto: venv
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --descriptor_set_out=caffelite/proto/caffe.desc caffe.proto
 
-## make docs      docs/cli.md from the commands
+## make docs      docs/cli.md from the commands, docs/layers.md from the layers
 docs: venv
 	$(BIN)/python -m caffelite.commands._docs docs/cli.md
+	$(BIN)/python -m caffelite.commands._layer_docs protos/caffe.proto docs/layers.md
+
+## make conformance   docs/conformance.md: what the recorded cases give here, and which settings are tested
+conformance: venv
+	$(BIN)/python -m tests.conformance docs/conformance.md
 
 ## make clean     remove what the tools left behind (not .venv, data or snapshots)
 clean:

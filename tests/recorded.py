@@ -1,9 +1,10 @@
 """The recorded cases of the original, and both plans of a net run on one.
 
 `tests/golden` carries every case of the kinds `layers`, `nets`, `memory_data`, `net_error`, `reshape`, `weights`,
-`filter` and `filler`, with their entries in `index.json`; more of them may lie in the folder `conftest.ALL`.  What the
-keys of an entry and of its arrays mean: an array is named `out/<blob>`, `out@1/<blob>` after the second forward,
-`topdiff/<blob>` where the backward starts, `bottomdiff/<blob>` and `paramdiff/<layer>/<i>` what it gives.
+`filter`, `filler` and `solver`, with their entries in `index.json`; more may lie in the folder `conftest.ALL`.
+
+Arrays are called `in/<blob>`, `param/<layer>/<i>`, `out/<blob>`, `topdiff/<blob>` where the backward starts, and
+`bottomdiff/<blob>` and `paramdiff/<layer>/<i>` for what it gives; of the second forward `in@1/<blob>` and so on.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from caffelite.proto import TEST, TRAIN, NetParameter
 from .conftest import ALL, CARRIED
 
 Arrays = dict[str, np.ndarray]
+KINDS = ("layers", "nets", "memory_data", "reshape")
+"""Kinds of cases that are a net and what it computes."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,13 @@ class Case:
 
     def file(self, key: str) -> Path:
         return self.folder / Path(self.entry[key]).name
+
+    @property
+    def differentiated(self) -> bool:
+        """Whether gradients were asked for: without a loss or `force_backward` the recorded ones are zeros that nobody
+        computed."""
+        asked = self.entry.get("loss_weights") or "force_backward: true" in self.file("prototxt").read_text()
+        return bool(self.entry.get("backward") and asked)
 
     def arrays(self) -> Arrays:
         with np.load(self.file("npz")) as stored:
@@ -141,6 +151,13 @@ class Run:
         for layer, slot, _ in self.parameters(f"paramdiff{suffix}"):
             self.found[f"paramdiff{suffix}/{layer}/{slot}"] = self.net.params[layer][slot].diff.copy()
 
+    def close(self, folder: Path) -> None:
+        """Close the net and keep what it wrote to an HDF5 file."""
+        self.net.close()
+        for file in folder.glob("*.out.h5") if "HDF5Output" in self.case.entry["layer_types"] else ():
+            with h5py.File(file) as written:
+                self.found |= {f"file/{name}": written[name][...] for name in written}
+
 
 def steps(case: Case) -> Iterator[tuple[str, str | None]]:
     """For each forward the suffix of its arrays, and of those of the backward after it, if there is one."""
@@ -168,10 +185,7 @@ def observe(case: Case, arrays: Arrays) -> Arrays:
                 run.keep_gradients(backward)
                 for blob in net.blobs:
                     run.found[f"bottomdiff{backward}/{blob}"] = net.blobs[blob].diff.copy()
-        net.close()
-        for file in path.parent.glob("*.out.h5") if "HDF5Output" in case.entry["layer_types"] else ():
-            with h5py.File(file) as written:
-                run.found |= {f"file/{name}": written[name][...] for name in written}
+        run.close(path.parent)
     return run.found
 
 
@@ -183,7 +197,7 @@ def train(case: Case, arrays: Arrays) -> Arrays:
         for suffix, _ in steps(case):
             run.feed(f"in{suffix}")
             run.keep_outputs(suffix, run.net.forward(), run.net.graph.outputs)
-        run.net.close()
+        run.close(path.parent)
         if case.entry.get("backward"):
             run.found |= _gradients(case, arrays, message)
     return run.found

@@ -23,7 +23,7 @@ N is the number of samples in a batch, C that of channels, H and W are height an
 makes of a shape, and a shape of no axes, 0-d, is a single number. x is the first bottom and y the first top. Losses
 have a `loss_weight` of 1 unless they say otherwise; every other top becomes a loss where `loss_weight` is given.
 
-Each example is a net: saved as a file it runs as it stands, and `caffelite summary FILE` shows its shapes. What it reads
+Each example is a net: saved as a file it runs as it stands, and `caffelite summary FILE` shows its shapes. What comes
 from elsewhere stands for your own: files of data, and the `Input` layers, whose blobs a script fills.
 """
 ORIGINAL = "https://github.com/BVLC/caffe/blob/master"
@@ -33,6 +33,8 @@ PROTO = "../protos/caffe.proto"
 def _counted(arity: Arity, noun: str) -> str:
     if arity.most == 0:
         return f"no {noun}s"
+    if arity.most is None:
+        return f"{arity.least} or more {noun}s" if arity.least else f"any number of {noun}s"
     return f"{arity} {noun}{'' if str(arity) == '1' else 's'}"
 
 
@@ -62,7 +64,7 @@ def _piece(text: str) -> str:
 def _markdown(paragraph: str) -> str:
     if paragraph.startswith("Raises:\n"):
         errors = re.sub(r"(?m)^    (\w+):", r"- `\1`:", paragraph.removeprefix("Raises:\n"))
-        return "Raises\n\n" + re.sub(r"(?m)^ {8}", "  ", errors)
+        return "Raises:\n\n" + re.sub(r"(?m)^ {8}", "  ", errors)
     text = "".join(map(_piece, re.split(r"(`[^`]*`)", paragraph)))
     return re.sub(r"(?m)^[+-](?= )", r"\\\g<0>", text)  # no list, but a formula that goes on
 
@@ -92,9 +94,7 @@ def _contents(kinds: list[type[Layer]]) -> Iterator[str]:
 
 def text(proto: str) -> str:
     """The page; `proto` is the text of protos/caffe.proto, whose lines it links to."""
-    lines = {
-        line.split()[1]: number for number, line in enumerate(proto.split("\n"), 1) if line.startswith("message ")
-    }
+    lines = {line.split()[1]: number for number, line in enumerate(proto.split("\n"), 1) if line.startswith("message ")}
     kinds = sorted((layers[name] for name in layers), key=lambda kind: kind.type.lower())
     parts = [HEAD.rstrip("\n"), *_contents(kinds)]
     for kind in kinds:

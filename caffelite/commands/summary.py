@@ -29,8 +29,8 @@ BYTES = 4
     ],
     notes=(
         "FILE is a net, or a solver, whose train net is shown.  Multiply-adds are those of one forward pass, of matrix "
-        "work only; activations are what the layer's tops take up in single precision (nothing, where they are made in "
-        "place)."
+        "work only; parameters are what a snapshot holds, BatchNorm's statistics included; activations are what the "
+        "layer's tops take up in single precision (nothing, where they are made in place)."
     ),
 )
 @click.argument("file")
@@ -54,6 +54,9 @@ def command(
         click.echo(str(fault), err=True)
     click.echo(f'net "{graph.name}", {phase}, from {file}\n')
     click.echo(table(graph))
+    fixed = _fixed_parameters(graph)
+    if fixed:
+        click.echo(f"\nof these parameters {fixed:,} are not learned (lr_mult: 0, as BatchNorm's statistics)")
     unknown = [blob for node in graph.nodes if not node.reads for blob in _unknown(graph, node)]
     if unknown:
         options = " ".join(f"--input {blob}=…" for blob in unknown)
@@ -99,6 +102,12 @@ class _Totals:
 
 def _own_parameters(graph: Graph, node: Node) -> int:
     return sum(prod(graph.weights[index].shape) for index in node.weights if graph.weights[index].owner == index)
+
+
+def _fixed_parameters(graph: Graph) -> int:
+    """How many of the parameters no solver changes."""
+    owners = (weight for index, weight in enumerate(graph.weights) if weight.owner == index)
+    return sum(prod(weight.shape) for weight in owners if weight.lr_mult == 0)
 
 
 def _row(graph: Graph, node: Node, totals: _Totals) -> Row:

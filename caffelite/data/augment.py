@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader
@@ -52,8 +53,12 @@ _POSITIVE = ("rotation", "shear", "elastic_alpha", "hue")
 
 def faults(param: Any) -> list[tuple[str, str]]:
     """What is wrong with an AugmentationParameter whatever the data: rules, and the fields they are about."""
-    found = [("must not be negative", field) for field in _POSITIVE if not getattr(param, field) >= 0]
-    found += [("must be from 0 to 1", field) for field in _FRACTIONS if not 0 <= getattr(param, field) <= 1]
+    sound = [field for field in (*_POSITIVE, *_FRACTIONS) if math.isfinite(getattr(param, field))]
+    found = [("must be a number", field) for field in (*_POSITIVE, *_FRACTIONS) if field not in sound]
+    found += [("must not be negative", field) for field in _POSITIVE if field in sound and getattr(param, field) < 0]
+    found += [
+        ("must be from 0 to 1", field) for field in _FRACTIONS if field in sound and not 0 <= getattr(param, field) <= 1
+    ]
     if param.scaling == 1:
         found.append(("must be below 1", "scaling"))
     if param.shear >= 90:
@@ -104,6 +109,19 @@ class Augmentation:
     def active(self) -> bool:
         """Whether anything is changed at all."""
         return bool(self.shift or self.cutout or self.warps or self.tones)
+
+    def misfits(self, channels: int, image: tuple[int, int], size: tuple[int, int]) -> list[tuple[str, str]]:
+        """What of it does not fit images of these channels, height and width, of which `size` is seen: messages, and
+        the fields they are about."""
+        found = []
+        if self.colourful and channels != 3:
+            field = "saturation" if self.param.saturation else "hue"
+            found.append((f"saturation and hue need 3 channels (B, G, R), the image has {channels}", field))
+        if self.shift >= min(image):
+            found.append((f"shift {self.shift} moves all of a {image[0]}×{image[1]} image away", "shift"))
+        if self.cutout >= 2 * max(size):
+            found.append((f"cutout {self.cutout} takes all of what is seen, {size[0]}×{size[1]}", "cutout"))
+        return found
 
     # -- drawing --------------------------------------------------------------------------------------------------
 
@@ -209,16 +227,16 @@ class Augmentation:
         """
         assert amounts.warp is not None
         device, (height, width) = images.device, images.shape[2:]
-        warp = torch.from_numpy(amounts.warp).to(device)[:, :, :, None, None]
+        warp = on(amounts.warp, device)[:, :, :, None, None]
         centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
-        first_y, first_x, turned = (torch.from_numpy(part).to(device)[:, None] for part in windows)
+        first_y, first_x, turned = (on(part, device)[:, None] for part in windows)
         across = torch.arange(size[1], device=device)
         y = (first_y + torch.arange(size[0], device=device) - centre_y)[:, :, None]
         x = (first_x + torch.where(turned, size[1] - 1 - across, across) - centre_x)[:, None, :]
         from_y = warp[:, 0, 0] * y + warp[:, 0, 1] * x + warp[:, 0, 2] + centre_y
         from_x = warp[:, 1, 0] * y + warp[:, 1, 1] * x + warp[:, 1, 2] + centre_x
         if amounts.noise is not None:
-            moves = smoothed(torch.from_numpy(amounts.noise).to(device), float(self.param.elastic_sigma))
+            moves = smoothed(on(amounts.noise, device), float(self.param.elastic_sigma))
             moves *= float(self.param.elastic_alpha)
             from_y, from_x = from_y + moves[:, 0], from_x + moves[:, 1]
         # The middle of the first pixel is −1 + 1 / size, that of the last 1 − 1 / size.
@@ -229,7 +247,7 @@ class Augmentation:
     def toned(self, images: Tensor, amounts: Amounts, most: float | None) -> Tensor:
         """N×C×H×W images with their values changed, and kept from 0 to `most` if there is one."""
         assert amounts.gain is not None and amounts.offset is not None
-        gain, offset = (torch.from_numpy(part).to(images.device) for part in (amounts.gain, amounts.offset))
+        gain, offset = (on(part, images.device) for part in (amounts.gain, amounts.offset))
         channels = images.shape[1]
         result = torch.empty_like(images)
         for row in range(channels):
@@ -242,7 +260,7 @@ class Augmentation:
     def holed(self, images: Tensor, amounts: Amounts) -> Tensor:
         """N×C×H×W images with the square set to 0, in place."""
         assert amounts.holes is not None
-        first = torch.from_numpy(amounts.holes).to(images.device)
+        first = on(amounts.holes, images.device)
         inside = []
         for axis in range(2):
             away = torch.arange(images.shape[2 + axis], device=images.device) - first[:, axis, None]
@@ -260,6 +278,14 @@ def _whole(numbers: NDArray[np.floating[Any]], most: int) -> NDArray[np.int64]:
     return np.floor(numbers * (2 * most + 1)).astype(np.int64) - most
 
 
+def on(array: Array, device: torch.device) -> Tensor:
+    """An array on a device, which nobody waits for."""
+    tensor = torch.from_numpy(array)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def smoothed(fields: Tensor, sigma: float) -> Tensor:
     """Fields, …×H×W, smoothed by a Gaussian along both axes; beyond their edges is 0.
 
@@ -268,15 +294,16 @@ def smoothed(fields: Tensor, sigma: float) -> Tensor:
     """
     steps, parts = 2.0**15, 2.0**20
     values = (fields.double() * steps).round_()
-    values = ((values @ _gaussian(fields.shape[-1], sigma, parts).to(fields.device)) / parts).round_()
-    values = (_gaussian(fields.shape[-2], sigma, parts).to(fields.device) @ values) / (parts * steps)
+    values = ((values @ _gaussian(fields.shape[-1], sigma, parts, fields.device)) / parts).round_()
+    values = (_gaussian(fields.shape[-2], sigma, parts, fields.device) @ values) / (parts * steps)
     return values.float()
 
 
-def _gaussian(length: int, sigma: float, parts: float) -> Tensor:
+@lru_cache(maxsize=8)
+def _gaussian(length: int, sigma: float, parts: float, device: torch.device) -> Tensor:
     """What each of `length` places gives to each other one: weights that sum to 1, as numbers of 1 / parts."""
     reach = max(1, round(_TRUNCATED_AT * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     away = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
     values = np.exp(-0.5 * (away / sigma) ** 2) / weights.sum() * (away <= reach)
-    return torch.from_numpy(np.rint(values * parts))
+    return torch.from_numpy(np.rint(values * parts)).to(device)

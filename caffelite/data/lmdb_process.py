@@ -31,7 +31,6 @@ REQUEST = struct.Struct("<cQQQ")
 RUN = struct.Struct("<QQ")
 ANSWER = struct.Struct("<cQQQ")
 AT = struct.Struct("<QQ")
-LONGEST_KEY = 511
 HEAD = 1024
 COPYING = 1 << 63
 """Added to the number of a value of the answer that is being copied, which is no record's number."""
@@ -64,7 +63,7 @@ class Server:
         self.environment = lmdb.open(path, subdir=is_folder, readonly=True, lock=False, create=False, readahead=True)
         self.path = os.path.join(path, "data.mdb") if is_folder else path
         self._refuse_a_short_file(self.path)
-        self.asked_for = 0
+        self.size, self.asked_for = os.stat(self.path).st_size, 0
         self.entries = int(self.environment.stat()["entries"])
         self.transaction = self._begin()
         self.cursors: dict[int, tuple[Any, int]] = {}
@@ -186,14 +185,19 @@ class Server:
     def _ask_for(self, index: int) -> None:
         """Ask the system for what lies behind a record, which is likely to be read next: the file is written in the
         order of its keys.  It reads large pieces at once, and while others compute."""
-        size = os.stat(self.path).st_size
-        reached = index * size // max(1, self.entries)
-        if hasattr(os, "posix_fadvise") and reached + AHEAD // 2 > self.asked_for < size:
-            start = max(self.asked_for, reached - AHEAD)
+        reached = index * self.size // max(1, self.entries)
+        if reached < self.asked_for - 2 * AHEAD:
+            self.asked_for = reached  # from the beginning again
+        if not hasattr(os, "posix_fadvise") or not reached + AHEAD // 2 > self.asked_for < self.size:
+            return
+        start = max(self.asked_for, reached - AHEAD)
+        self.asked_for = start + AHEAD
+        try:
             file = os.open(self.path, os.O_RDONLY)
-            os.posix_fadvise(file, start, AHEAD, os.POSIX_FADV_WILLNEED)
-            os.close(file)
-            self.asked_for = start + AHEAD
+        except OSError:  # gone by this name; what is open can still be read
+            return
+        os.posix_fadvise(file, start, AHEAD, os.POSIX_FADV_WILLNEED)
+        os.close(file)
 
     def _compare(self, start: int, pairs: list[tuple[Any, Any]]) -> None:
         """Compare each record that was not read before with its checksum."""

@@ -30,7 +30,9 @@ class Order:
         return rows
 
     def _permutation(self, epoch: int) -> Rows:
-        if self._shuffled is None or self._shuffled[0] != epoch:
+        shuffled = self._shuffled  # which another thread may put another epoch's in the place of
+        if shuffled is None or shuffled[0] != epoch:
             seed, layer = self._shuffled_by or (0, "")
-            self._shuffled = epoch, seeds.generator(seed, layer, "rows", epoch).permutation(self._count)
-        return self._shuffled[1]
+            shuffled = epoch, seeds.generator(seed, layer, "rows", epoch).permutation(self._count)
+            self._shuffled = shuffled
+        return shuffled[1]

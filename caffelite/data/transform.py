@@ -7,6 +7,7 @@ the result, so a mirrored image has the mean of where its pixels came from subtr
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,12 @@ def contradictions(param: Any) -> list[tuple[str, str]]:
     return found
 
 
+def numbers_needed(param: Any) -> list[str]:
+    """The fields of a TransformationParameter that are no numbers."""
+    found = [] if math.isfinite(param.scale) else ["transform_param.scale"]
+    return found + ([] if all(map(math.isfinite, param.mean_value)) else ["transform_param.mean_value"])
+
+
 def colour_of(param: Any) -> Colour:
     """How encoded images are decoded."""
     return "colour" if param.force_color else "gray" if param.force_gray else "as stored"
@@ -69,7 +76,7 @@ def read_mean(path: Path) -> Floats:
         raise DataError(f'mean file "{path}" cannot be read: {getattr(error, "strerror", error)}') from error
     except DecodeError as error:
         raise DataError(
-            Fault(f'mean file "{path}" is not a BlobProto', help="it is made by compute_image_mean (.binaryproto)")
+            Fault(f'mean file "{path}" is not a BlobProto', help="caffelite data compute-mean makes one")
         ) from error
     legacy = any(blob.HasField(field) for field in ("num", "channels", "height", "width"))
     shape = [blob.num, blob.channels, blob.height, blob.width] if legacy else list(blob.shape.dim)
@@ -163,22 +170,27 @@ class Transform:
             faults.append(self._fault("crop_size", f"crop_size {self.crop} is larger than the {height}×{width} image"))
         if self._mean_file is not None and self._mean_file.shape != image:
             faults.append(
-                self._fault("mean_file", f"the mean file is {_by(self._mean_file.shape)}, the image {_by(image)}")
+                self._fault(
+                    "mean_file",
+                    f"the mean file is {_by(self._mean_file.shape)}, the image {_by(image)}",
+                    "caffelite data compute-mean makes the mean of a database, of its images' size",
+                )
             )
         if len(self._mean_values) not in (0, 1, channels):
             rule = "one mean_value, or as many as channels"
             faults.append(
                 self._fault("mean_value", f"expected {rule} ({channels}), got {len(self._mean_values)} mean_value")
             )
-        if self.augments and self.augmentation.colourful and channels != 3:
-            field, rule = "augmentation", f"saturation and hue need 3 channels (B, G, R), the image has {channels}"
-            faults.append(self._fault(field, rule))
+        if self.augments:
+            size = (self.crop, self.crop) if self.crop else (height, width)
+            misfits = self.augmentation.misfits(channels, (height, width), size)
+            faults += [self._fault(f"augmentation.{field}", message) for message, field in misfits]
         if faults:
             raise DataError(faults)
         return (channels, self.crop or height, self.crop or width)
 
-    def _fault(self, field: str, message: str) -> Fault:
-        return Fault(message, self._places(f"transform_param.{field}"))
+    def _fault(self, field: str, message: str, help: str | None = None) -> Fault:
+        return Fault(message, self._places(f"transform_param.{field}"), help)
 
     def __call__(self, images: Images, seed: int, layer: str, position: int) -> Floats:
         """All of it, on the host: float32, N×C×crop×crop, or N×C×H×W without a crop; a new array."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..data import augment
 from ..data.feed import Feed
 from ..data.telling import find, folder_of, log, told_by
-from ..data.transform import Chosen, Transform, as_tensor, contradictions, read_mean
+from ..data.transform import Chosen, Transform, as_tensor, contradictions, numbers_needed, read_mean
 from ..runtime.threads import compute_alone, processors
 from .base import torch
 from .source import SourceLayer
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .run import Run
 
 Floats = NDArray[np.float32]
+
+_MOST_AHEAD = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,16 @@ class FedLayer(SourceLayer):
 
     # -- settings -------------------------------------------------------------------------------------------------
 
+    def check_feed(self) -> None:
+        """Note what is wrong with how batches are to be loaded."""
+        for field in ("workers", "prefetch"):
+            most = f"must be at most {_MOST_AHEAD}: so many batches would be in memory"
+            self.require(getattr(self.param.data_param, field) <= _MOST_AHEAD, f"data_param.{field}", most)
+
     def check_transform(self) -> None:
         """Note what is wrong with transform_param whatever the data."""
+        for field in numbers_needed(self.param.transform_param):
+            self.require(False, field, "must be a number")
         for message, field in contradictions(self.param.transform_param):
             self.expect(False, message, field, "keep one of the two")
         for rule, name in augment.faults(self.param.transform_param.augmentation):

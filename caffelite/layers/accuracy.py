@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class Accuracy(Layer):
     """Share of predictions whose true class is among the `top_k` highest scores (0-d, without a gradient).
 
-    Bottoms: scores with the classes on `axis` (1 unless set), and one label per prediction.  A score that ties with
-    the true class's counts as better.  Labels equal to `ignore_label` are left out; with nothing left the result is 0.
-    A second top holds the accuracy of each class, 0 for a class that does not occur.
+    Bottoms: scores, N×C×… with the C classes on `axis` (1 unless set), and labels, N×…, one per prediction.  A score
+    that ties with the true class's counts as better.  Labels equal to `ignore_label` are left out; with nothing left
+    the result is 0.  A second top holds the accuracy of each class, C, 0 for a class that does not occur.
 
     Source: `src/caffe/layers/accuracy_layer.cpp`.
     """
@@ -31,7 +31,6 @@ class Accuracy(Layer):
     }
     layer {
       name: "accuracy" type: "Accuracy" bottom: "score" bottom: "label" top: "accuracy"
-      include { phase: TEST }
       accuracy_param { top_k: 5 }
     }
     """

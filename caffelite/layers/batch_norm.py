@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @layer("BatchNorm")
 class BatchNorm(Layer):
-    """y = (x − mean) / √(variance + eps) for each channel, axis 1.  A Scale layer behind it brings back a learned scale
-    and shift.
+    """y = (x − mean) / √(variance + eps) for each channel, axis 1: N×C×… → the same.  A Scale layer behind it brings
+    back a learned scale and shift.
 
     In TRAIN, or with `use_global_stats: false`, mean and variance are those of the batch, which a forward also adds to
     what the three weights collect: mean (C), unbiased variance (C), and how much was collected (1), each first

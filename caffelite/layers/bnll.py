@@ -19,7 +19,7 @@ THRESHOLD = 50.0
 class BNLL(Neuron):
     """y = log(1 + eˣ), computed without overflow; dy/dx = eᵗ/(eᵗ + 1) with t = min(x, 50).
 
-    In place the original takes t from y, which stands where x was; so does this.
+    May work in place, where the original takes t from y, which stands where x was; so does this.
 
     Source: `src/caffe/layers/bnll_layer.cpp`.
     """

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Clip(Neuron):
     """y = max(min, min(x, max)); the gradient passes where min ≤ x ≤ max.
 
-    In place the original looks for x where y stands by then, so there the gradient passes everywhere; so it does here.
+    May work in place, where the original looks for x and finds y, so that the gradient passes everywhere; so it does
+    here.
     NaN stays NaN (the original makes it `min` on the CPU, `max` on a GPU).
 
     Source: `src/caffe/layers/clip_layer.cpp`.

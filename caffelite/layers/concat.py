@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Concat(Layer):
     """Joins its bottoms along `axis` (1 unless set; may be negative); all other axes must agree.
 
-    `concat_dim` is the older name of `axis`, without negative values.  A single bottom is passed on.
+    N×A×H×W, N×B×H×W … → N×(A + B + …)×H×W for axis 1.  `concat_dim` is the older name of `axis`, without
+    negative values.  A single bottom is passed on.
 
     Source: `src/caffe/layers/concat_layer.cpp`.
     """

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Crop(Layer):
     """Cuts the first bottom to the sizes of the second, on all axes from `axis` on (2 unless set; may be negative).
 
-    `offset` says where the cut begins: 0 unless set, once for all these axes or once for each.  Of the second bottom
-    only the shape matters; it gets no gradient.
+    N×C×H×W, and …×H′×W′ → N×C×H′×W′: y[n, c, i, j] = x[n, c, i + offset, j + offset].  `offset` says where the
+    cut begins: 0 unless set, once for all these axes or once for each.  Of the second bottom only the shape matters; it
+    gets no gradient.
 
     Source: `src/caffe/layers/crop_layer.cpp`.
     """

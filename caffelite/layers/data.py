@@ -47,7 +47,6 @@ class Data(FedLayer):
     example = """
     layer {
       name: "mnist" type: "Data" top: "data" top: "label"
-      include { phase: TRAIN }
       transform_param { scale: 0.00390625 }  # 1/256
       data_param { source: "mnist_train_lmdb" backend: LMDB batch_size: 64 }
     }
@@ -71,6 +70,7 @@ class Data(FedLayer):
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.require(self.param.data_param.batch_size > 0, "data_param.batch_size", "must be positive")
         self.require(bool(self.param.data_param.source), self.source, "must name a database")
+        self.check_feed()
         self.check_transform()
         for field, help in _WITHOUT_EFFECT.items():
             if self.param.data_param.HasField(field):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Dropout(Neuron):
     """TRAIN: each element is 0 with probability dropout_ratio, else multiplied by 1/(1 − dropout_ratio).  TEST: y = x.
 
-    The draw depends on (seed, layer, position) and the shape, not on the memory format.
+    The draw depends on (seed, layer, position) and the shape, not on the memory format.  May work in place.
 
     Source: `src/caffe/layers/dropout_layer.cpp`; Srivastava et al., "Dropout", JMLR 15, 2014.
     """

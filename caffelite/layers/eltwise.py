@@ -42,8 +42,9 @@ def _maximum(bottoms: Sequence[Tensor]) -> Tensor:
 class Eltwise(Layer):
     """SUM: Σ coeffᵢ·xᵢ (coeff 1 unless set); PROD: Π xᵢ; MAX: the largest, element by element.
 
-    The gradient of MAX goes to one bottom: where the first two tie, to the second; otherwise to the earlier.  With
-    `stable_prod_grad: false` the gradients of PROD are y/xᵢ, which is NaN where a factor is 0.
+    All bottoms have one shape, and the top has it.  The gradient of MAX goes to one bottom: where the first two tie,
+    to the second; otherwise to the earlier.  With `stable_prod_grad: false` the gradients of PROD are y/xᵢ, which is
+    NaN where a factor is 0.
 
     Source: `src/caffe/layers/eltwise_layer.cpp`.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @layer("ELU")
 class ELU(Neuron):
-    """y = x where x > 0, else alpha·(eˣ − 1); the gradient at 0 is alpha.
+    """y = x where x > 0, else alpha·(eˣ − 1); the gradient at 0 is alpha.  May work in place.
 
     Source: `src/caffe/layers/elu_layer.cpp`; Clevert, Unterthiner and Hochreiter, 2016.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class EuclideanLoss(LossLayer):
     """Σ (a − b)² / 2N over N samples, 0-d; both bottoms get a gradient.
 
-    The bottoms need the same first axis and the same number of elements behind it, in any shape.
+    Bottoms: a and b, N×…, with the same number of elements behind the first axis, in any shape.
 
     Source: `src/caffe/layers/euclidean_loss_layer.cpp`.
     """

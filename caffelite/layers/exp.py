@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Exp(Neuron):
     """y = base^(shift + scale·x), element by element; `base: -1`, the default, stands for e.
 
+    May work in place.
+
     Source: `src/caffe/layers/exp_layer.cpp`.
     """
 

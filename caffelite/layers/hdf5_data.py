@@ -51,6 +51,7 @@ class HDF5Data(FedLayer):
         self.require(self.param.hdf5_data_param.batch_size > 0, "hdf5_data_param.batch_size", "must be positive")
         rule = "must name a text file that lists HDF5 files"
         self.require(bool(self.param.hdf5_data_param.source), self.source, rule)
+        self.check_feed()
         if self.param.HasField("transform_param"):
             self.warn_of("transform_param", "leave it out, and write the files with the values the net is to see")
 

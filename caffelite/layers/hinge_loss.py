@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class HingeLoss(ClassLoss):
     """One-versus-all hinge loss: Σ max(0, 1 + s·x) / N, s being −1 for the true class and 1 for all others; 0-d.
 
-    With `hinge_loss_param { norm: L2 }` the maxima are squared.  Bottoms: scores (all axes but the first count as one
-    axis of classes), and one label per sample.  Class weights (`loss_param { weight_by_label_freqs class_weighting }`)
+    With `hinge_loss_param { norm: L2 }` the maxima are squared.  Bottoms: scores, N×C (all axes but the first count as
+    one axis of classes), and labels, N.  Class weights (`loss_param { weight_by_label_freqs class_weighting }`)
     are those of SoftmaxWithLoss: a sample counts by that of its label.
 
     Source: `src/caffe/layers/hinge_loss_layer.cpp`.

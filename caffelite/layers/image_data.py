@@ -73,6 +73,7 @@ class ImageData(FedLayer):
             f"new_height: {settings.new_height} and new_width: {settings.new_width} must both be given, or neither",
             _SIZES,
         )
+        self.check_feed()
         self.check_transform()
         for name in ("force_color", "force_gray"):
             if getattr(self.param.transform_param, name):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class InfogainLoss(ClassLoss):
     """−Σ Σ_k H[label, k]·log p_k / normaliser, 0-d, p being the softmax of the scores along `axis` (1 unless set).
 
-    With the identity as H it is SoftmaxWithLoss.  Bottoms: scores, one label per prediction, and H (C·C numbers in any
-    shape) unless `infogain_loss_param { source }` names a BlobProto file with it.  Probabilities are clipped at 1e-20.
+    With the identity as H it is SoftmaxWithLoss.  Bottoms: scores, N×C×…, labels, N×…, and H (C·C numbers in any shape)
+    unless `infogain_loss_param { source }` names a BlobProto file with it.  Probabilities are clipped at 1e-20.
     `loss_param`: `normalization`, `ignore_label` and class weights as in SoftmaxWithLoss; `normalize` is refused.  A
     second top holds the probabilities.  The scores alone get a gradient.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Log(Neuron):
     """y = log_base(shift + scale·x), element by element; `base: -1`, the default, stands for e.
 
-    In place the original's backward takes y for x, which stands where x was; so does this.
+    May work in place, where the original's backward takes y for x, which stands where x was; so does this.
 
     Source: `src/caffe/layers/log_layer.cpp`.
     """

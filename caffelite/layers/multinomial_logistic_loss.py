@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class MultinomialLogisticLoss(ClassLoss):
     """−Σ log p[label] / N over N samples, 0-d, p never being taken smaller than 1e-20.
 
-    Bottoms: probabilities (all axes but the first count as one axis of classes), and one label per sample.
-    SoftmaxWithLoss is the more exact way from scores.  `loss_param { weight_by_label_freqs }` weighs the samples by the
-    class of their label (see :class:`ClassLoss`); the rest of loss_param has no effect.
+    Bottoms: probabilities, N×C (all axes but the first count as one axis of classes), and labels, N.  SoftmaxWithLoss
+    is the more exact way from scores.  Class weights (`loss_param { weight_by_label_freqs class_weighting }`) are those
+    of SoftmaxWithLoss: a sample counts by that of its label; the rest of loss_param has no effect.
 
     Source: `src/caffe/layers/multinomial_logistic_loss_layer.cpp`.
     """

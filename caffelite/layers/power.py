@@ -21,6 +21,7 @@ class Power(Neuron):
 
     With power or scale 0 the input does not matter: y is 1 or shift^power, the gradient 0.  For powers other than 0, 1
     and 2 the gradient is computed as power·scale·y/(shift + scale·x), so it is NaN where shift + scale·x is 0.
+    May work in place.
 
     Source: `src/caffe/layers/power_layer.cpp`.
     """

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 @layer("ReLU")
 class ReLU(Neuron):
-    """y = max(x, 0) + negative_slope·min(x, 0); the gradient at 0 is negative_slope.
+    """y = max(x, 0) + negative_slope·min(x, 0); the gradient at 0 is negative_slope.  May work in place.
 
-    `relu_param { engine }` has no effect.  Source: `src/caffe/layers/relu_layer.cpp`.
+    `relu_param { engine }` has no effect.
+
+    Source: `src/caffe/layers/relu_layer.cpp`.
     """
 
     example = """

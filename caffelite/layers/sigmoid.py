@@ -17,6 +17,7 @@ class Sigmoid(Neuron):
     """y = 1/(1 + e⁻ˣ), element by element.  `sigmoid_param { engine }` has no effect.
 
     The original's ½·tanh(½x) + ½ is computed in double precision, so small y are as exact there as here.
+    May work in place.
 
     Source: `src/caffe/layers/sigmoid_layer.cpp`.
     """

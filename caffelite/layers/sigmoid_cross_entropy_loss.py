@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class SigmoidCrossEntropyLoss(LossLayer):
     """−Σ (t·log σ(x) + (1 − t)·log(1 − σ(x))) / normaliser, 0-d, computed without overflow.
 
-    Bottoms: scores and targets from 0 to 1, of the same count.  `loss_param`: as in SoftmaxWithLoss, but the default
-    is BATCH_SIZE, and a target is ignored if it equals `ignore_label` once its fraction is cut off (0.7 is ignored by
-    `ignore_label: 0`).
+    Bottoms: scores x and targets t from 0 to 1, N×…, of the same count.  `loss_param`: as in SoftmaxWithLoss, but the
+    default is BATCH_SIZE, and a target is ignored if it equals `ignore_label` once its fraction is cut off (0.7 is
+    ignored by `ignore_label: 0`).
 
     Source: `src/caffe/layers/sigmoid_cross_entropy_loss_layer.cpp`.
     """
@@ -31,7 +31,10 @@ class SigmoidCrossEntropyLoss(LossLayer):
       name: "in" type: "Input" top: "score" top: "target"
       input_param { shape { dim: 64 dim: 10 } }
     }
-    layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "score" bottom: "target" top: "loss" }
+    layer {
+      name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "score" bottom: "target" top: "loss"
+      loss_param { normalization: BATCH_SIZE }
+    }
     """
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

@@ -19,7 +19,10 @@ class Silence(Layer):
     """
 
     example = """
-    layer { name: "in" type: "Input" top: "data" top: "label" input_param { shape { dim: 64 dim: 10 } shape { dim: 64 } } }
+    layer {
+      name: "in" type: "Input" top: "data" top: "label"
+      input_param { shape { dim: 64 dim: 10 } shape { dim: 64 } }
+    }
     layer { name: "unused" type: "Silence" bottom: "label" }
     """
 

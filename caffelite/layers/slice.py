@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Slice(Layer):
     """Cuts its bottom along `axis` (1 unless set; may be negative): into equal parts, or at every `slice_point`.
 
+    N×C×H×W → N×p×H×W, N×(q − p)×H×W, N×(C − q)×H×W for axis 1 and slice_points p and q: one fewer than tops.
     `slice_dim` is the older name of `axis`, without negative values.  With a single top the bottom is passed on.
 
     Source: `src/caffe/layers/slice_layer.cpp`.

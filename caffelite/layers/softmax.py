@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 class Softmax(Neuron):
     """y_k = e^{x_k} / Σ_j e^{x_j} along `axis` (1 unless set; may be negative), computed without overflow.
 
-    `softmax_param { engine }` has no effect.  Source: `src/caffe/layers/softmax_layer.cpp`.
+    The top has the shape of the bottom.  May work in place.  `softmax_param { engine }` has no effect.
+
+    Source: `src/caffe/layers/softmax_layer.cpp`.
     """
 
     example = """

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class SoftmaxWithLoss(ClassLoss):
     """Multinomial logistic loss of the softmax: −Σ log p[label] / normaliser, 0-d.
 
-    Bottoms: scores with the classes on `softmax_param { axis }` (1 unless set), and one label per prediction, an
-    integer from 0 to C − 1.  p is never taken smaller than FLT_MIN, so one prediction costs at most 87.3.
+    Bottoms: scores, N×C×… with the C classes on `softmax_param { axis }` (1 unless set), and labels, N×…, one per
+    prediction, an integer from 0 to C − 1.  p is never taken smaller than FLT_MIN, so that one prediction costs at most
+    87.3.
 
     `loss_param { normalization }`: VALID (default) divides by the number of labels that are not `ignore_label`, FULL by
     that of all labels, BATCH_SIZE by the samples, NONE by 1; never by less than 1.  The older `normalize` counts where

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @layer("Swish")
 class Swish(Neuron):
-    """y = x·σ(beta·x), element by element; beta is a setting and is not learned.
+    """y = x·σ(beta·x), element by element; beta is a setting and is not learned.  May work in place.
 
     Source: `src/caffe/layers/swish_layer.cpp`; Ramachandran, Zoph and Le, 2017.
     """

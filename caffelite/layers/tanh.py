@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @layer("TanH")
 class TanH(Neuron):
-    """y = tanh(x), element by element.  `tanh_param { engine }` has no effect.
+    """y = tanh(x), element by element.  `tanh_param { engine }` has no effect.  May work in place.
 
     Source: `src/caffe/layers/tanh_layer.cpp`.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @layer("Threshold")
 class Threshold(Neuron):
-    """y = 1 where x > threshold, else 0; no gradient.
+    """y = 1 where x > threshold, else 0; no gradient.  May work in place.
 
     Source: `src/caffe/layers/threshold_layer.cpp`.
     """

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 @layer("Tile")
 class Tile(Layer):
-    """`tiles` copies of its bottom along `axis` (1 unless set; may be negative): [a b] becomes [a b a b].
+    """`tiles` copies of its bottom along `axis` (1 unless set; may be negative): [a b] becomes [a b a b],
+    N×C×… → N×(tiles·C)×… for axis 1.
 
     Source: `src/caffe/layers/tile_layer.cpp`.
     """

@@ -88,6 +88,7 @@ class WindowData(FedLayer):
         means = len(self.param.transform_param.mean_value)
         rule = f"needs one mean_value, or one for each of {_CHANNELS} channels, got {means}"
         self.expect(means in (0, 1, _CHANNELS), rule, "transform_param.mean_value")
+        self.check_feed()
         self.check_transform()
         for field, help in _WITHOUT_EFFECT.items():
             if self.param.transform_param.HasField(field):

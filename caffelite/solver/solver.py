@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SettingsError, SnapshotError
+from ..errors import DataError, SettingsError, SnapshotError
 from ..logs import records
 from ..logs.records import emit
 from ..logs.text import number
@@ -108,7 +108,13 @@ class Solver:
                 raise SnapshotError(fault)
         emit(self.sinks, records.Solving(self.net.name, self.settings.lr_policy, self.iter, self.settings.max_iter))
         self._saved_at = None
-        self.step(self.settings.max_iter - self.iter)
+        begun = self.iter
+        try:
+            self.step(self.settings.max_iter - self.iter)
+        except DataError:
+            if self.iter > begun:
+                self._save_what_was_learned()
+            raise
         self._save_at_end()
         loss = None if self.stopped else self._finish()
         emit(self.sinks, records.Finished(self.iter, loss, self.stopped))
@@ -186,6 +192,14 @@ class Solver:
         self.net.push()
         self.iter += 1
         return clipping
+
+    def _save_what_was_learned(self) -> None:
+        """Snapshot before an error of the data ends the run; the weights are those of the last whole iteration."""
+        if self.settings.snapshot_after_train and self._saved_at != self.iter:
+            try:
+                self.snapshot()
+            except SnapshotError as error:
+                emit(self.sinks, records.Note(f"No snapshot of iteration {self.iter} is written: {error}", "warning"))
 
     def _save_at_end(self) -> None:
         if not self.settings.snapshot_after_train:

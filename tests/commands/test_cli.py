@@ -160,9 +160,7 @@ def test_checking_needs_no_torch(tmp_path: Path) -> None:
         "print(json.dumps([name for name in ('torch._C', 'rich') if name in sys.modules])); sys.exit(status)"
     )
     for command in ("check", "summary"):
-        done = subprocess.run(
-            [sys.executable, "-c", code, command, str(net)], cwd=REPO, capture_output=True, text=True
-        )
+        done = subprocess.run([sys.executable, "-c", code, command, str(net)], cwd=REPO, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr + done.stdout
         assert json.loads(done.stdout.splitlines()[-1]) == []
 

@@ -227,3 +227,8 @@ def test_what_is_wrong_is_found() -> None:
     with pytest.raises(DataError, match=r"saturation and hue need 3 channels \(B, G, R\), the image has 1"):
         transform("hue: 3").shape((1, 4, 4))
     assert transform("hue: 3", phase=TEST).shape((1, 4, 4)) == (1, 4, 4)
+    with pytest.raises(DataError, match="shift 4 moves all of a 4×9 image away"):
+        transform("shift: 4").shape((1, 4, 9))
+    with pytest.raises(DataError, match="cutout 12 takes all of what is seen, 6×6"):
+        transform("cutout: 12", "crop_size: 6").shape((1, 8, 9))
+    assert ("must be a number", "hue") in found

@@ -41,3 +41,24 @@ def test_arrays_at_the_same_time_are_different_memory() -> None:
     for number, array in enumerate(arrays):
         array[...] = number
     assert [int(array.max()) for array in arrays] == [0, 1, 2] == [int(array.min()) for array in arrays]
+
+
+def test_a_view_by_itself_keeps_its_memory() -> None:
+    room = Room()
+    array = room.array(SHAPE, np.uint8)
+    view = array[1:, 0, ::2]
+    view[...] = 7
+    del array
+    gc.collect()
+    other = room.array(SHAPE, np.uint8)
+    other[...] = 9
+    assert int(view.min()) == int(view.max()) == 7
+
+
+def test_of_many_sizes_only_a_few_pieces_are_kept() -> None:
+    room = Room()
+    for size in range(100):
+        room.array((1, 1, 1024, 1025 + size), np.uint8)
+    gc.collect()
+    assert 0 < len(room._free) <= 8
+    assert room.array((0, 3, 4, 4), np.float32).shape == (0, 3, 4, 4)

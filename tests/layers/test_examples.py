@@ -1,30 +1,35 @@
-"""Every layer type's example: it is short, runs, and sends gradients back where the type has any."""
+"""Every layer type's example: it is short, it runs, and gradients come back where the type has any."""
 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from PIL import Image
 
 import caffelite
 from caffelite import prototxt
 from caffelite.layerkit import layers
-from caffelite.net.blob import Blob
+from caffelite.layerkit.neuron import Neuron
 from caffelite.proto import TEST, TRAIN, NetParameter
 
 from ..data.databases import numbered, write_images
 
+TYPES = list(layers)
 WITHOUT_GRADIENT = {"ArgMax", "Silence"}
-"""Types whose bottoms get none, or zeros, though none is a label."""
+"""Types that send nothing to their bottoms, though those are no labels."""
 LOSSES = """
 import caffelite
+import numpy
 
 
 class AbsoluteLoss(caffelite.Layer):
@@ -32,99 +37,133 @@ class AbsoluteLoss(caffelite.Layer):
         top[0].reshape()
 
     def forward(self, bottom, top):
-        top[0].data[...] = abs(bottom[0].data - bottom[1].data).sum() / bottom[0].num
+        self.difference = bottom[0].data - bottom[1].data
+        top[0].data[...] = abs(self.difference).sum() / bottom[0].num
 
     def backward(self, top, propagate_down, bottom):
-        sign = ((bottom[0].data > bottom[1].data) * 2 - 1) / bottom[0].num
-        bottom[0].diff[...], bottom[1].diff[...] = top[0].diff * sign, -top[0].diff * sign
+        for blob, sign in zip(bottom, (1, -1)):
+            blob.diff[...] = sign * top[0].diff * numpy.sign(self.difference) / blob.num
 """
+WINDOWS = "# 0\n0.png\n3\n40\n48\n2\n7 0.9 2 2 30 30\n0 0.1 10 10 40 38\n"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the files that examples read."""
+@pytest.fixture(scope="module", autouse=True)
+def _files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What examples read, in the working directory."""
     folder = tmp_path_factory.mktemp("examples")
     write_images(folder / "mnist_train_lmdb", numbered(5, (1, 28, 28)))
     for number in range(2):
         Image.fromarray(np.full((40, 48, 3), 50 * number, np.uint8)).save(folder / f"{number}.png")
     (folder / "list.txt").write_text("0.png 0\n1.png 1\n")
-    window = "0.png\n3\n40\n48\n2\n7 0.9 2 2 30 30\n0 0.1 10 10 40 38\n"
-    (folder / "windows.txt").write_text(f"# 0\n{window}")
+    (folder / "windows.txt").write_text(WINDOWS)
     with h5py.File(folder / "train.h5", "w") as file:
         file["data"], file["label"] = np.ones((12, 3)), np.arange(12.0)
     (folder / "train_h5_list.txt").write_text("train.h5\n")
     (folder / "losses.py").write_text(LOSSES)
     with chdir(folder):
-        yield folder
+        yield
     sys.modules.pop("losses", None)
 
 
-def net_of(text: str, phase: int) -> caffelite.Net:
-    Path("example.prototxt").write_text(f"force_backward: true\n{text}")
-    net = caffelite.Net("example.prototxt", phase)
-    first = net.layers[0]
-    if first.type == "MemoryData":
+def example_of(kind: str) -> Any:
+    """The NetParameter of a type's example."""
+    return prototxt.loads(inspect.cleandoc(layers[kind].example), NetParameter).message
+
+
+def run(message: Any, phase: int) -> caffelite.Net:
+    """A net that has gone forward and, from whatever it gives out, backward."""
+    message.force_backward = True
+    path = Path("example.prototxt")
+    path.write_text(text_format.MessageToString(message))
+    caffelite.set_random_seed(3)
+    net = caffelite.Net(path, phase)
+    if net.layers[0].type == "MemoryData":
         shape = net.blobs["data"].shape
         net.set_input_arrays(np.ones(shape, np.float32), np.ones(shape[:1], np.float32))
+    fill(net)
+    net.forward()
+    outputs = {name: net.blobs[name].shape for name in net.outputs if not net.blob_loss_weights[name]}
+    net.backward(**{name: np.linspace(1, 2, int(np.prod(shape))).reshape(shape) for name, shape in outputs.items()})
     return net
 
 
 def fill(net: caffelite.Net) -> None:
-    """Numbers from 0.1 to 1; 0 and 1 where labels, indices or marks are read."""
+    """Into the inputs numbers from -0.5 to 1; but 0 and 1 where labels, indices or marks are read."""
     chance = np.random.default_rng(0)
-    counted = {node.bottoms[at] for node in net.core.graph.nodes for at in node.layer.ungraded if at < len(node.bottoms)}
+    nodes = net.core.graph.nodes
+    whole = {blob for node in nodes for at, blob in enumerate(node.bottoms) if at in node.layer.ungraded}
     for name in net.inputs:
-        blob = net.blobs[name]
-        values = chance.integers(0, 2, blob.shape) if name in counted else chance.uniform(0.1, 1, blob.shape)
-        blob.data[...] = values
+        shape = net.blobs[name].shape
+        net.blobs[name].data[...] = chance.integers(0, 2, shape) if name in whole else chance.uniform(-0.5, 1, shape)
 
 
-def moved(blob: Blob) -> bool:
-    """Whether a gradient has come here, all of it finite."""
-    return bool(np.isfinite(blob.diff).all() and blob.diff.any())
+def came(gradient: np.ndarray) -> bool:
+    """Whether it is a gradient: all of it finite, and not all of it 0."""
+    return bool(np.isfinite(gradient).all() and gradient.any())
 
 
-@pytest.mark.parametrize("type", layers)
-def test_an_example_is_short(type: str) -> None:
-    lines = inspect.cleandoc(layers[type].example).splitlines()
+@pytest.mark.parametrize("kind", TYPES)
+def test_it_is_short(kind: str) -> None:
+    lines = inspect.cleandoc(layers[kind].example).splitlines()
     assert 2 <= len(lines) <= 12
     assert max(map(len, lines)) <= 112
-    assert type in [layer.type for layer in prototxt.loads("\n".join(lines), NetParameter).message.layer]
+    assert kind in [layer.type for layer in example_of(kind).layer]
 
 
 @pytest.mark.parametrize("phase", [TRAIN, TEST])
-@pytest.mark.parametrize("type", layers)
-def test_an_example_runs(type: str, phase: int, folder: Path) -> None:
-    example = inspect.cleandoc(layers[type].example)
-    net = net_of(example, phase)
-    shown = [node for node in net.core.graph.nodes if node.type == type]
-    if not shown:
-        assert f"phase: {('TEST', 'TRAIN')[phase == TRAIN]}" not in example
-        assert "include" in example
-        return
-    fill(net)
-    net.forward()
-    for blob in net.blobs.values():
-        assert np.isfinite(blob.data).all()
+@pytest.mark.parametrize("kind", TYPES)
+def test_it_runs_and_sends_gradients_back(kind: str, phase: int) -> None:
+    net = run(example_of(kind), phase)
+    shown = [node for node in net.core.graph.nodes if node.type == kind]
+    assert shown
+    told = [tuple(map(int, shape.split("×"))) for shape in re.findall(r"\d+(?:×\d+)+", layers[kind].example)]
+    assert told in ([], [net.blobs[top].shape for node in shown for top in node.tops])
+    assert all(np.isfinite(blob.data).all() for blob in net.blobs.values())
     for node in shown:
-        for top in node.tops:
-            assert type == "Input" or net.blobs[top].data.any() or type == "Parameter", top
-    starts = {name: np.linspace(1, 2, net.blobs[name].data.size) for name in net.outputs}
-    starts = {name: start.reshape(net.blobs[name].shape) for name, start in starts.items()}
-    net.backward(**{name: start for name, start in starts.items() if not net.blob_loss_weights[name]})
-    for node in shown:
-        if type not in WITHOUT_GRADIENT:
-            for position, bottom in enumerate(node.bottoms):
-                assert position in node.layer.ungraded or moved(net.blobs[bottom]), bottom
-            for row in net.params.get(node.name, []):
-                assert type == "BatchNorm" or moved(row)
+        assert all(net.blobs[top].data.any() for top in node.tops) or kind == "Parameter"  # which begins as 0
+        graded = [blob for at, blob in enumerate(node.bottoms) if at not in node.layer.ungraded]
+        if kind not in WITHOUT_GRADIENT:
+            assert all(came(net.blobs[blob].diff) for blob in graded)
+        if kind != "BatchNorm":  # whose weights are statistics
+            assert all(came(weight.diff) for weight in net.params.get(node.name, []))
     net.core.close()
 
 
-SAID = {"May work in place.": True, "Cannot work in place.": False}
+def says(kind: str, words: str) -> bool:
+    return words in " ".join((layers[kind].__doc__ or "").split())
 
 
-@pytest.mark.parametrize("type", layers)
-def test_what_is_said_about_working_in_place_is_so(type: str, folder: Path) -> None:
-    said = [works for words, works in SAID.items() if words in " ".join((layers[type].__doc__ or "").split())]
-    print(type, said)
+MAY = [kind for kind in TYPES if says(kind, "May work in place")]
+CANNOT = [kind for kind in TYPES if says(kind, "Cannot work in place")]
+OTHER_GRADIENT = {"BNLL", "Clip", "Log"}
+"""Types whose backward in place is the original's: their docstrings tell."""
+
+
+def in_place(kind: str) -> Any:
+    """Its example, with the layer's first bottom as its top."""
+    message = example_of(kind)
+    shown = next(layer for layer in message.layer if layer.type == kind)
+    top, bottom = shown.top[0], shown.bottom[0]
+    for layer in message.layer:
+        for names in (layer.top, layer.bottom):
+            names[:] = [bottom if name == top else name for name in names]
+    return message
+
+
+@pytest.mark.parametrize("kind", sorted({*MAY} - {"Python"}))  # where it depends on the class
+def test_what_may_work_in_place_gives_the_same_there(kind: str) -> None:
+    apart, within = run(example_of(kind), TRAIN), run(in_place(kind), TRAIN)
+    bottom, top = apart.inputs[0], apart.outputs[0]
+    np.testing.assert_array_equal(within.blobs[bottom].data, apart.blobs[top].data)
+    if kind not in OTHER_GRADIENT and 0 not in layers[kind].ungraded:
+        np.testing.assert_allclose(within.blobs[bottom].diff, apart.blobs[bottom].diff, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", CANNOT)
+def test_what_cannot_work_in_place_says_so(kind: str) -> None:
+    with pytest.raises(caffelite.CaffeliteError, match="cannot work in place"):
+        run(in_place(kind), TRAIN)
+
+
+def test_every_activation_says_whether_it_works_in_place() -> None:
+    assert {kind for kind in TYPES if issubclass(layers[kind], Neuron)} <= {*MAY, *CANNOT}

@@ -23,7 +23,7 @@ CASES = sorted({path.parent.name for root in (ALL, CARRIED) for path in root.glo
 
 @pytest.mark.parametrize("case", CASES)
 def test_both_recorded_forms_hold_what_was_recorded(golden: Golden, case: str) -> None:
-    folder = golden(f"solvers/{case}/trajectory.npz").parent
+    folder = golden(f"solvers/{case}/snap_iter_20.caffemodel.h5").parent
     recorded = np.load(folder / "trajectory.npz")
     states = [read_state(folder / f"snap_iter_20.solverstate{end}") for end in ("", ".h5")]
     assert [state.learned_net for state in states] == ["snap_iter_20.caffemodel", "snap_iter_20.caffemodel.h5"]

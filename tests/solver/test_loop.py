@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from caffelite.errors import SettingsError, SnapshotError
+from caffelite.errors import DataError, SettingsError, SnapshotError
 from caffelite.logs.records import (
     Displayed,
     Finished,
@@ -449,3 +449,17 @@ def test_resuming_in_solve_tells_where_it_starts() -> None:
     assert said[0] == Note("Restoring previous solver status from solver_iter_2.solverstate", source="solver.cpp:296")
     assert Solving("tiny", "fixed", 2, 3) in said
     assert training.iter == 3
+
+
+@pytest.mark.parametrize(("broken", "saved"), [(3, [3]), (0, []), (2, [])])
+def test_what_was_learned_is_saved_before_an_error_of_the_data(broken: int, saved: list[int]) -> None:
+    def losses(batch: int) -> float:
+        if batch == broken:
+            raise DataError('record "00000007" is damaged')
+        return 1.0
+
+    training, said = solver(max_iter=10, snapshot_prefix="run", snapshot_after_train=broken != 2)
+    training.net.losses = losses
+    with pytest.raises(DataError, match="00000007"):
+        training.solve()
+    assert [record.iteration for record in said if isinstance(record, Snapshotted)] == saved

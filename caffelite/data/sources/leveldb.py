@@ -11,7 +11,7 @@ from ...errors import DataError, Fault
 from ..values import Values
 from . import Kind, Reader, Source, kinds, runs
 
-_EVERY = 1024
+_EVERY = 16
 """Of every so many records one key is remembered, to begin reading there."""
 _LEAST_BUFFER = 4 << 20
 

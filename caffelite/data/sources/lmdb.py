@@ -18,6 +18,7 @@ import threading
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import BinaryIO
 
 from ...errors import DataError, Fault
 from .. import lmdb_process
@@ -65,7 +66,7 @@ class Lmdb(Source):
         self._lock = threading.Lock()
         self._readers = itertools.count()
         self._requests = itertools.count(1)
-        self._shared = tempfile.TemporaryFile(prefix="caffelite-lmdb-", dir=_memory_folder())  # noqa: SIM115
+        self._shared = _memory_file()
         self._shared.truncate(_MEMORY)
         self._memory = mmap.mmap(self._shared.fileno(), _MEMORY)
         self._process = self._start()
@@ -80,7 +81,7 @@ class Lmdb(Source):
         descriptor = self._shared.fileno()
         form = "folder" if self.path.is_dir() else "file"
         # -S: the paths of this process are handed over, and looking for them again takes as long as all the rest.
-        start = f"import sys; sys.path[:] = {sys.path!r}; from runpy import run_path; "
+        start = f"import sys; sys.path[:] = {list(map(str, sys.path))!r}; from runpy import run_path; "
         start += f"run_path({lmdb_process.__file__!r}, run_name='__main__')"
         command = [sys.executable, "-S", "-c", start, str(self.path.absolute()), form, str(descriptor), str(_MEMORY)]
         return subprocess.Popen(
@@ -223,9 +224,15 @@ class LmdbReader(Reader):
         self._source = None
 
 
-def _memory_folder() -> str | None:
-    """A folder whose files lie in memory, if there is one."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+def _memory_file() -> BinaryIO:
+    """A file without a name, in memory where the system has such.
+
+    Not in /dev/shm: a container often has 64 MiB there, and writing beyond that kills the process (SIGBUS) as a damaged
+    database does.
+    """
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("caffelite-lmdb"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(prefix="caffelite-lmdb-", buffering=0)
 
 
 kinds.register("LMDB")(Kind("an LMDB", _lies_at, Lmdb))
