@@ -216,8 +216,7 @@ class Transform:
         turned = (draws[:, 0] & np.uint64(self.mirror)).astype(bool)
         amounts = None
         if self.augments:
-            size = (self.crop, self.crop) if self.crop else images[0].shape[1:]
-            amounts = self.augmentation.draw(arrays(images), size, seed, layer, position)
+            amounts = self.augmentation.draw(arrays(images), self._size(images), seed, layer, position)
         return Chosen(images, Choices(rows, columns, turned, amounts, images[0].dtype == np.uint8))
 
     def _corners(self, images: Images, draws: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -245,7 +244,8 @@ class Transform:
             self._compute(self._windows(part), part.choices, result[start : start + some])
         return result
 
-    def _size(self, images: Images) -> tuple[int, ...]:
+    def _size(self, images: Images | Tensor) -> tuple[int, ...]:
+        """Height and width of what the net sees."""
         return (self.crop, self.crop) if self.crop else tuple(images[0].shape[1:])
 
     def _room_for(self, chosen: Chosen) -> Tensor:
@@ -289,8 +289,8 @@ class Transform:
         results, start = [], 0
         for part in staged.images:
             images, choices = part.to(device, non_blocking=True), staged.choices.of(slice(start, start + len(part)))
-            size = (self.crop, self.crop) if self.crop else images.shape[2:]
-            results.append(torch.empty((*images.shape[:2], *size), dtype=torch.float32, device=device))
+            shape = (*images.shape[:2], *self._size(images))
+            results.append(torch.empty(shape, dtype=torch.float32, device=device))
             self._compute(images, choices, results[-1])
             start += len(part)
         return results[0] if len(results) == 1 else torch.cat(results)

@@ -232,3 +232,17 @@ def test_what_is_wrong_is_found() -> None:
     with pytest.raises(DataError, match="cutout 12 takes all of what is seen, 6×6"):
         transform("cutout: 12", "crop_size: 6").shape((1, 8, 9))
     assert ("must be a number", "hue") in found
+
+
+@pytest.mark.parametrize("rest", ["", "crop_size: 7 mirror: true mean_value: 3 scale: 0.5"])
+@pytest.mark.parametrize("text", ["", "shift: 2 brightness: 0.2", EVERYTHING])
+def test_what_is_staged_for_a_gpu_ends_as_on_the_host(text: str, rest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two ways of the same values; on the CPU, where there is no memory to pin."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
+    one, mean = transform(text, rest), np.random.default_rng(4).random((3, 12, 12), np.float32)
+    with_file = transform(text, rest.replace("mean_value: 3", ""), mean=mean)
+    many = [pictures(1, 3, size)[0] for size in (9, 12, 8)] if "crop" in rest else []
+    for way, images in ((one, pictures()), (with_file, pictures()), (one, many)):
+        if len(images):
+            chosen = way.choose(images, 1, "data", 5)
+            np.testing.assert_array_equal(way.finish_on(torch.device("cpu"), way.stage(chosen)), way.finish(chosen))
