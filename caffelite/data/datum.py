@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, Fault
 from ..proto import Datum
-from .cache import Images, together
+from .cache import Array, Images, together
 from .image import Colour, Picture, decode_image, open_image
 from .values import Values
-
-Array = NDArray[Any]
 
 _LABEL_TAG = 0x28
 _NOT_ENCODED = b"\x38\x00"

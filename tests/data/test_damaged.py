@@ -22,7 +22,7 @@ from PIL import Image
 from caffelite.data.hdf5 import Hdf5Rows, measured, read_list
 from caffelite.data.image import pixels_of
 from caffelite.data.image_files import read_labelled
-from caffelite.data.records import RecordTable
+from caffelite.data.record_table import RecordTable
 from caffelite.data.sources import acquire, release
 from caffelite.errors import DataError
 from caffelite.proto import Datum

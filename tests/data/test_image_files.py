@@ -103,7 +103,7 @@ def test_a_name_that_is_not_utf_8_is_opened(tmp_path: Path) -> None:
     save(tmp_path / "a.png", 5)
     (tmp_path / "a.png").rename(Path(str(tmp_path)) / name.decode("utf-8", "surrogateescape"))
     table = ImageTable(listed(tmp_path, name + b" 1\n", str(tmp_path) + "/"), "colour")
-    assert int(pixels_of(table.image(0)).max()) == 5
+    assert int(pixels_of(table.first()).max()) == 5
 
 
 def test_an_unreadable_image_is_named_with_its_line(tmp_path: Path) -> None:

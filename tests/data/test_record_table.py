@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caffelite.data.cache import MOST_BYTES, Cache
-from caffelite.data.records import RecordTable
+from caffelite.data.record_table import RecordTable
 from caffelite.data.sources import acquire
 from caffelite.data.values import Values
 from caffelite.errors import DataError

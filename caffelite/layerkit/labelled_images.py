@@ -1,0 +1,117 @@
+"""Source layers that read labelled images from a table and transform them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..data.cache import Images
+from ..data.label_counts import LabelCounts
+from ..data.order import Order, Rows
+from ..data.table import Table
+from ..data.telling import told_by
+from ..data.transform import Transform
+from ..errors import DataError
+from .base import Shape
+from .fed import Batch, FedLayer
+
+
+class LabelledImages(FedLayer):
+    """A layer whose tops are images, N×C×H×W, and their labels, N or N×K, or the images alone.
+
+    A type says which table it reads (`open_table`), whether in a new order every epoch, and where it begins.
+
+    Attributes:
+        makes_equal: what the user can set so that images of different sizes become equal, for messages.
+    """
+
+    shuffled: bool = False
+    makes_equal: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._table: Table | None = None
+        self._transform: Transform | None = None
+        self._order: tuple[int, Order, int] | None = None
+
+    def open_table(self) -> Table:
+        """The table, opened for this layer, which closes it.
+
+        Raises:
+            DataError: it cannot be opened.
+        """
+        raise NotImplementedError
+
+    def begins_at(self, seed: int) -> int:
+        """The position in the order at which the stream begins."""
+        return 0
+
+    @property
+    def table(self) -> Table:
+        """The table, open."""
+        if self._table is None:
+            with told_by(self, self.source):
+                self._table = self.open_table()
+        return self._table
+
+    @property
+    def transform(self) -> Transform:
+        """What is done to the images."""
+        if self._transform is None:
+            self._transform = Transform(self.param.transform_param, self.phase, self.read_mean_file(), self.places)
+        return self._transform
+
+    def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
+        table = self.table
+        with told_by(self, self.source):
+            first = table.first()
+        with told_by(self, "transform_param"):
+            image = self.transform.shape(first.shape)
+        batch = self.batch_size
+        return [(batch, *image), (batch, *table.labels.shape[1:])][: len(self.param.top)]
+
+    def _rows(self, seed: int, position: int) -> Rows:
+        """The numbers of the records in the batch at a position of the stream."""
+        if self._order is None or self._order[0] != seed:
+            order = Order(len(self.table), (seed, self.name) if self.shuffled else None)
+            self._order = (seed, order, self.begins_at(seed))
+        _, order, begin = self._order
+        return order.rows(position + begin, self.batch_size)
+
+    def load(self, seed: int, position: int) -> Batch:
+        rows, transform = self._rows(seed, position), self.transform
+        records = self.table.records(rows)
+        self._check_sizes(records.images, rows)
+        return Batch((records.labels,), transform.choose(records.images, seed, self.name, position), transform)
+
+    def _check_sizes(self, images: Images, rows: Rows) -> None:
+        """Raise DataError unless all images of this batch come out of the transformation in one shape."""
+        first = images[0].shape
+        wanted = self.transform.shape(first)
+        if isinstance(images, np.ndarray):
+            return
+        for row, image in zip(rows.tolist(), images, strict=True):
+            if image.shape == first:
+                continue
+            try:
+                fits = self.transform.shape(image.shape) == wanted
+            except DataError as error:
+                raise DataError(self.table.fault(row, f"does not fit: {error.faults[0].message}")) from error
+            if not fits:
+                here, there = ("×".join(map(str, shape)) for shape in (image.shape, first))
+                message = f"is {here}, but the first of its batch is {there}"
+                raise DataError(self.table.fault(row, message, self.makes_equal))
+
+    def label_counts(self, top: int) -> LabelCounts:
+        if top != 1:
+            raise self.cannot_count(top, "it holds images")
+        with told_by(self, self.source):
+            return self.table.label_counts()
+
+    def close(self) -> None:
+        super().close()
+        if self._table is not None:
+            self._table.close()
+            self._table = None
