@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import ops
 from ..proto import AugmentationParameter
 from ..runtime import seeds
 from .cache import Array, Images, arrays
@@ -37,8 +37,6 @@ _STEPS = 4
 """Steps of Philox's counter, of four 64-bit words each, that a record has to itself."""
 _NOISE_PER_STEP = 16
 """Values of the noise of elastic distortion, of 16 bits each, in one step."""
-_TRUNCATED_AT = 4.0
-"""Standard deviations at which the Gaussian ends."""
 
 _PADDINGS = {AugmentationParameter.EDGE: "border", AugmentationParameter.ZERO: "zeros"}
 _PAD_MODES = {AugmentationParameter.EDGE: "edge", AugmentationParameter.ZERO: "constant"}
@@ -236,7 +234,7 @@ class Augmentation:
         from_y = warp[:, 0, 0] * y + warp[:, 0, 1] * x + warp[:, 0, 2] + centre_y
         from_x = warp[:, 1, 0] * y + warp[:, 1, 1] * x + warp[:, 1, 2] + centre_x
         if amounts.noise is not None:
-            moves = smoothed(on(amounts.noise, device), float(self.param.elastic_sigma))
+            moves = ops.smoothing.smoothed(on(amounts.noise, device), float(self.param.elastic_sigma))
             moves *= float(self.param.elastic_alpha)
             from_y, from_x = from_y + moves[:, 0], from_x + moves[:, 1]
         # The middle of the first pixel is −1 + 1 / size, that of the last 1 − 1 / size.
@@ -284,26 +282,3 @@ def on(array: Array, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def smoothed(fields: Tensor, sigma: float) -> Tensor:
-    """Fields, …×H×W, smoothed by a Gaussian along both axes; beyond their edges is 0.
-
-    Values and weights are whole numbers of 2⁻¹⁵ and 2⁻²⁰, so that all sums are exact in float64, in whatever order and
-    by however many threads the matrix products are computed.
-    """
-    steps, parts = 2.0**15, 2.0**20
-    values = (fields.double() * steps).round_()
-    values = ((values @ _gaussian(fields.shape[-1], sigma, parts, fields.device)) / parts).round_()
-    values = (_gaussian(fields.shape[-2], sigma, parts, fields.device) @ values) / (parts * steps)
-    return values.float()
-
-
-@lru_cache(maxsize=8)
-def _gaussian(length: int, sigma: float, parts: float, device: torch.device) -> Tensor:
-    """What each of `length` places gives to each other one: weights that sum to 1, as numbers of 1 / parts."""
-    reach = max(1, round(_TRUNCATED_AT * sigma))
-    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    away = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
-    values = np.exp(-0.5 * (away / sigma) ** 2) / weights.sum() * (away <= reach)
-    return torch.from_numpy(np.rint(values * parts)).to(device)

@@ -98,6 +98,18 @@ def _labels(tail: Array) -> NDArray[np.float32] | None:
     return ((digits & 0x7F) @ places).astype(np.float32)
 
 
+def parsed(value: bytes, key: Callable[[], str]) -> Any:
+    """A value as a Datum message; `key()` is its key, for the message.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return Datum.FromString(value)
+    except DecodeError as error:
+        raise DataError(Fault(f'record "{key()}" is not a Datum', help="which tool wrote it?")) from error
+
+
 class Decoder:
     """Turns values into :class:`Records`; learns the layout of the data set from the first one."""
 
@@ -133,11 +145,9 @@ class Decoder:
         return Records(together([image for image, _ in decoded]), labels)
 
     def _one(self, value: bytes, index: int, key: Callable[[int], str]) -> tuple[Array | Picture, int]:
+        datum = parsed(value, lambda: key(index))
         try:
-            datum = Datum.FromString(value)
             return self._image(datum), datum.label
-        except DecodeError as error:
-            raise DataError(Fault(f'record "{key(index)}" is not a Datum', help="which tool wrote it?")) from error
         except DataError as error:
             raise DataError(f'record "{key(index)}": {error.faults[0].message}') from error
 

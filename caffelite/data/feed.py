@@ -76,7 +76,7 @@ class Feed(Generic[Batch]):
     def _order(self, position: int) -> None:
         """Have everything loaded up to `ahead` batches after `position`."""
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._workers, "caffelite-data", self._begin or _nothing)
+            self._executor = ThreadPoolExecutor(self._workers, "caffelite-data", self._begin)
         following = self._queue[-1][0] + self._step if self._queue else position
         for wanted in range(following, position + (self._ahead + 1) * self._step, self._step):
             self._queue.append((wanted, self._executor.submit(self._timed, wanted)))
@@ -92,7 +92,3 @@ class Feed(Generic[Batch]):
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
-
-
-def _nothing() -> None:
-    """A thread that need not prepare itself."""

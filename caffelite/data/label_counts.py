@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from ..errors import DataError, Fault
-from ..proto import Datum
+from .datum import parsed
 
 if TYPE_CHECKING:
     from .hdf5 import Hdf5Rows
@@ -38,7 +37,8 @@ def count_datum_labels(reader: Reader, records: int) -> LabelCounts:
     counts = LabelCounts()
     for start in range(0, records, _AT_ONCE):
         values = reader.read(start, min(_AT_ONCE, records - start))
-        counts.update(_label(value, reader, start + index) for index, value in enumerate(values))
+        datums = (parsed(value, partial(reader.key, index)) for index, value in enumerate(values, start))
+        counts.update(float(np.float32(datum.label)) for datum in datums)
     return counts
 
 
@@ -52,10 +52,3 @@ def count_row_labels(rows: Hdf5Rows) -> LabelCounts:
     for start in range(0, len(rows), _AT_ONCE):
         counts.update(count_labels(rows.read(start, min(_AT_ONCE, len(rows) - start))[0]))
     return counts
-
-
-def _label(value: bytes, reader: Reader, index: int) -> float:
-    try:
-        return float(np.float32(Datum.FromString(value).label))
-    except DecodeError as error:
-        raise DataError(Fault(f'record "{reader.key(index)}" is not a Datum', help="which tool wrote it?")) from error

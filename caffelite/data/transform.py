@@ -7,27 +7,23 @@ the result, so a mirrored image has the mean of where its pixels came from subtr
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader
 import numpy as np
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from ..errors import DataError, Fault, Places, nowhere
-from ..proto import TRAIN, BlobProto
+from ..proto import TRAIN
 from ..runtime import seeds
 from .augment import Amounts, Augmentation
 from .cache import Array, Images, arrays, together
-from .image import Colour, Picture
+from .image import Picture
 from .room import Room
+from .transform_param import Floats, by
 
 if TYPE_CHECKING:
     import torch
@@ -35,56 +31,11 @@ if TYPE_CHECKING:
 else:
     torch = lazy_loader.load("torch")
 
-Floats = NDArray[np.float32]
 _AT_ONCE = 1 << 15
 """Values that are computed with at a time on the host: they stay in the processor's own cache, and torch computes so
 few in one thread, which is faster than waking up others."""
 _WORDS = 4
 """Random 64-bit words a record has to itself: one step of Philox's counter.  Used: mirror, row, column of the crop."""
-
-
-def contradictions(param: Any) -> list[tuple[str, str]]:
-    """What is wrong with a TransformationParameter whatever the data: messages, and the fields they are about."""
-    found = []
-    if param.HasField("mean_file") and param.mean_value:
-        found.append(("mean_file and mean_value cannot both be given", "transform_param.mean_value"))
-    if param.force_color and param.force_gray:
-        found.append(("force_color and force_gray cannot both be true", "transform_param.force_gray"))
-    return found
-
-
-def numbers_needed(param: Any) -> list[str]:
-    """The fields of a TransformationParameter that are no numbers."""
-    found = [] if math.isfinite(param.scale) else ["transform_param.scale"]
-    return found + ([] if all(map(math.isfinite, param.mean_value)) else ["transform_param.mean_value"])
-
-
-def colour_of(param: Any) -> Colour:
-    """How encoded images are decoded."""
-    return "colour" if param.force_color else "gray" if param.force_gray else "as stored"
-
-
-def read_mean(path: Path) -> Floats:
-    """The mean image, C×H×W, in a binary BlobProto.
-
-    Raises:
-        DataError: the file is missing, is no BlobProto, or holds another number of values than its shape says.
-    """
-    try:
-        blob = BlobProto.FromString(path.read_bytes())
-    except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
-        raise DataError(f'mean file "{path}" cannot be read: {getattr(error, "strerror", error)}') from error
-    except DecodeError as error:
-        raise DataError(
-            Fault(f'mean file "{path}" is not a BlobProto', help="caffelite data compute-mean makes one")
-        ) from error
-    legacy = any(blob.HasField(field) for field in ("num", "channels", "height", "width"))
-    shape = [blob.num, blob.channels, blob.height, blob.width] if legacy else list(blob.shape.dim)
-    values = np.array(blob.data or blob.double_data, np.float32)
-    if len(shape) > 4 or min(shape, default=1) < 1 or values.size != prod(shape):
-        raise DataError(f'mean file "{path}" says shape {_by(shape)}, but holds {values.size} values')
-    shape += [1] * (4 - len(shape))
-    return values.reshape(shape)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +123,7 @@ class Transform:
             faults.append(
                 self._fault(
                     "mean_file",
-                    f"the mean file is {_by(self._mean_file.shape)}, the image {_by(image)}",
+                    f"the mean file is {by(self._mean_file.shape)}, the image {by(image)}",
                     "caffelite data compute-mean makes the mean of a database, of its images' size",
                 )
             )
@@ -373,7 +324,3 @@ def _hush() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         torch.from_numpy(np.frombuffer(b"\0", np.uint8))
-
-
-def _by(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..data import augment
+from ..data import transform_param
 from ..data.feed import Feed
 from ..data.telling import find, folder_of, log, told_by
-from ..data.transform import Chosen, Transform, as_tensor, contradictions, numbers_needed, read_mean
+from ..data.transform import Chosen, Transform, as_tensor
+from ..data.transform_param import Floats, read_mean
 from ..runtime.threads import compute_alone, processors
 from .base import torch
 from .source import SourceLayer
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .run import Run
-
-Floats = NDArray[np.float32]
 
 _MOST_AHEAD = 1024
 
@@ -92,12 +88,8 @@ class FedLayer(SourceLayer):
 
     def check_transform(self) -> None:
         """Note what is wrong with transform_param whatever the data."""
-        for field in numbers_needed(self.param.transform_param):
-            self.require(False, field, "must be a number")
-        for message, field in contradictions(self.param.transform_param):
-            self.expect(False, message, field, "keep one of the two")
-        for rule, name in augment.faults(self.param.transform_param.augmentation):
-            self.require(False, f"transform_param.augmentation.{name}", rule)
+        for message, field, help in transform_param.faults(self.param.transform_param):
+            self.expect(False, message, f"transform_param.{field}", help)
 
     def warn_of(self, field: str, help: str) -> None:
         """Tell that a field of the LayerParameter, which is set, has no effect in a layer of this type."""
@@ -134,7 +126,10 @@ class FedLayer(SourceLayer):
             ahead = int(settings.prefetch)
             if settings.HasField("workers") and ahead:
                 ahead = max(ahead, workers)
-            load = lambda position: self.load(seed, position).tops(device)  # noqa: E731
+
+            def load(position: int) -> Callable[[], list[Tensor]]:
+                return self.load(seed, position).tops(device)
+
             self._feed = Feed(load, self.batch_size, ahead, workers, compute_alone)
         return self._feed
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..data.record_table import RecordTable
 from ..data.sources import acquire, resolve
 from ..data.telling import find, folder_of, log, where_it_looked
-from ..data.transform import colour_of
+from ..data.transform_param import colour_of
 from ..layerkit import Shape, between, layer
 from ..layerkit.labelled_images import LabelledImages
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from google.protobuf import text_format
 
-from caffelite.data.augment import Augmentation, faults, smoothed
+from caffelite.data.augment import Augmentation, faults
 from caffelite.data.transform import Transform
 from caffelite.errors import DataError
 from caffelite.proto import AugmentationParameter, TransformationParameter
@@ -164,31 +164,6 @@ def test_cutout_sets_one_square_of_the_finished_image_to_zero() -> None:
         assert (image[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 0).all()
         assert (image == 0).sum() == 2 * len(rows) * len(columns)
     assert {int((image == 0).sum()) for image in result} >= {2 * 4 * 4, 2 * 2 * 2}
-
-
-def test_elastic_fields_are_as_wide_as_the_paper_says() -> None:
-    """Uniform noise has variance 1/3; a Gaussian of deviation s multiplies it by the sum of its squared weights in
-    each direction, 1 / (2 s √π)."""
-    noise = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (60, 2, 64, 64)).astype(np.float32))
-    for sigma in (2.0, 4.0):
-        smooth = smoothed(noise, sigma)
-        middle = smooth[:, :, 24:40, 24:40]
-        assert float(middle.std()) == pytest.approx((1 / 3) ** 0.5 / (2 * sigma * np.pi**0.5), rel=0.1)
-
-
-def test_smoothing_is_the_sum_over_the_gaussian() -> None:
-    field = np.random.default_rng(2).standard_normal((3, 5)).astype(np.float32)
-    sigma, wanted = 0.6, np.zeros((3, 5))
-    reach = range(-2, 3)
-    weights = {away: np.exp(-0.5 * (away / sigma) ** 2) for away in reach}
-    for y in range(3):
-        for x in range(5):
-            for down in reach:
-                for right in reach:
-                    if 0 <= y + down < 3 and 0 <= x + right < 5:
-                        wanted[y, x] += weights[down] * weights[right] * field[y + down, x + right]
-    wanted /= sum(weights.values()) ** 2
-    np.testing.assert_allclose(smoothed(torch.from_numpy(field), sigma), wanted, atol=5e-5)
 
 
 def test_distorted_digits_stay_near_what_they_were() -> None:

@@ -9,7 +9,8 @@ from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffelite.data.transform import Transform, contradictions, read_mean
+from caffelite.data.transform import Transform
+from caffelite.data.transform_param import faults, read_mean
 from caffelite.errors import DataError
 from caffelite.proto import BlobProto, TransformationParameter
 
@@ -101,13 +102,15 @@ def test_the_input_is_left_alone() -> None:
 
 
 def test_settings_that_contradict_each_other_are_found() -> None:
-    assert [field for _, field in contradictions(settings('mean_file: "m" mean_value: 1'))] == [
-        "transform_param.mean_value"
-    ]
-    assert [field for _, field in contradictions(settings("force_color: true force_gray: true"))] == [
-        "transform_param.force_gray"
-    ]
-    assert not contradictions(settings('mean_file: "m" force_color: true'))
+    def found(text: str) -> list[tuple[str, str | None]]:
+        return [(field, help) for _, field, help in faults(settings(text))]
+
+    keep = "keep one of the two"
+    assert found('mean_file: "m" mean_value: 1') == [("mean_value", keep)]
+    assert found("force_color: true force_gray: true") == [("force_gray", keep)]
+    assert found("scale: nan mean_value: inf") == [("scale", None), ("mean_value", None)]
+    assert found("augmentation { shear: 90 hue: -1 }") == [("augmentation.hue", None), ("augmentation.shear", None)]
+    assert not found('mean_file: "m" force_color: true augmentation { shift: 3 }')
 
 
 def test_everything_that_does_not_fit_the_image_is_reported_at_once() -> None:

@@ -167,7 +167,7 @@ class Lmdb(Source):
         """What the process was busy with."""
         index, length = AT.unpack_from(self._memory, 0)
         key = self._memory[AT.size : AT.size + length].decode("utf-8", "backslashreplace")
-        if index >= COPYING:
+        if index == COPYING:
             return f'reading the value of record "{key}"'
         return f'reading on from record {index}, "{key}",' if key else f"reading record {index}"
 
