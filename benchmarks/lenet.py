@@ -47,7 +47,8 @@ def solver_on(source: Path) -> Solver:
     """The LeNet solver of the models folder on this database, logging to nowhere."""
     os.chdir(REPO)
     sets = [f'layer[mnist].data_param.source="{source}"', "random_seed=1", "test_initialization=false"]
-    solver = assembly.load_solver(SOLVER, sets=[*sets, "test_interval=100000000", "snapshot=0", "max_iter=100000000"])
+    sets += ["test_interval=100000000", "snapshot=0", "max_iter=100000000"]
+    solver = assembly.make_solver(assembly.read_solver(SOLVER, sets=sets), on_nan="stop")
     solver.sinks.append(GlogText(io.StringIO()))
     return solver
 

@@ -20,10 +20,10 @@ HEAD = """# Conformance
 Made by `make conformance` from the recordings and the texts in `tests/`, which every clone carries.
 
 The recordings are of BVLC Caffe 1.0 (master 9b8915401) on the CPU, in float32. `tests/test_recorded.py` runs each of
-them through both plans of a net. The *observed* plan keeps every blob and gradient, and each of them is compared. The
-*fast* plan, which training uses, keeps losses, outputs and parameter gradients; where a recording begins its backward
-elsewhere than at a loss, or holds a gradient of an input, the net is given a loss that asks for it, and inputs that are
-parameters.
+them through both plans of a net, in both memory orders (errors are told of the order that such a net has). The
+*observed* plan keeps every blob and gradient, and each of them is compared. The *fast* plan, which training uses, keeps
+losses, outputs and parameter gradients; where a recording begins its backward elsewhere than at a loss, or holds a
+gradient of an input, the net is given a loss that asks for it, and inputs that are parameters.
 
 A relative error is that of one element, or of a hundredth of the largest in its array where the element is smaller; the
 worst of all elements of all cases is shown. float32 has about 6e-08. Each case has its own tolerance, mostly 1e-04;

@@ -1,4 +1,5 @@
-"""Every recorded case through both plans of a net: each gives what the original gave, and both give the same."""
+"""Every recorded case through both plans of a net, in both memory orders: each gives what the original gave, and both
+give the same."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import pytest
 from caffelite import assembly
 from caffelite.errors import CaffeliteError
 from caffelite.proto import TEST
+from caffelite.runtime import device
 
 from .conftest import ALL, CARRIED
 from .recorded import KINDS, Case, Run, cases, close, compare, indexed, observe, placed, train, types_of_the_original
@@ -22,10 +24,12 @@ LIMITS_OF_THE_ORIGINAL = {"net_errors/stochastic_pool_cpu", "net_errors/softmaxl
 """Refused by the original because it has no code for them; both are computed here."""
 
 
+@pytest.mark.parametrize("channels_last", [False, True], ids=["nchw", "nhwc"])
 @pytest.mark.parametrize("case", cases(*KINDS), ids=str)
-def test_both_plans_give_what_was_recorded(case: Case) -> None:
+def test_both_plans_give_what_was_recorded(case: Case, channels_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if "leveldb" in str(case):
         pytest.importorskip("plyvel", reason="the extra caffelite[leveldb] is not installed")
+    monkeypatch.setattr(device, "channels_last", lambda types, on: channels_last)
     arrays = case.arrays()
     observed, fast = observe(case, arrays), train(case, arrays)
     results = {key for key in arrays if key.partition("/")[0].partition("@")[0] not in INPUTS}

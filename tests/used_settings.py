@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,7 @@ def _of_test(text: str) -> Iterator[Setting]:
         yield from _somewhere(text, [proto.SolverParameter.DESCRIPTOR])
 
 
+@cache
 def covered() -> Covered:
     """Everything the carried cases and the tests set."""
     known = Covered()

@@ -106,7 +106,7 @@ def _own_parameters(graph: Graph, node: Node) -> int:
 
 def _fixed_parameters(graph: Graph) -> int:
     """How many of the parameters no solver changes."""
-    owners = (weight for index, weight in enumerate(graph.weights) if weight.owner == index)
+    owners = (graph.weights[index] for index in graph.owners())
     return sum(prod(weight.shape) for weight in owners if weight.lr_mult == 0)
 
 

@@ -213,7 +213,7 @@ class Augmentation:
         self,
         images: Tensor,
         amounts: Amounts,
-        windows: tuple[Array, Array, Array],
+        windows: Sequence[tuple[int, int, bool]],
         size: tuple[int, ...],
     ) -> Tensor:
         """The pixels of the results' windows.
@@ -227,7 +227,7 @@ class Augmentation:
         device, (height, width) = images.device, images.shape[2:]
         warp = on(amounts.warp, device)[:, :, :, None, None]
         centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
-        first_y, first_x, turned = (on(part, device)[:, None] for part in windows)
+        first_y, first_x, turned = (on(np.array(part), device)[:, None] for part in zip(*windows, strict=True))
         across = torch.arange(size[1], device=device)
         y = (first_y + torch.arange(size[0], device=device) - centre_y)[:, :, None]
         x = (first_x + torch.where(turned, size[1] - 1 - across, across) - centre_x)[:, None, :]

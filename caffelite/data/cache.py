@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .image import Picture, pixels_of
+from .lazily import Lazily
 from .order import Rows
 
 Array = NDArray[Any]
@@ -84,8 +85,8 @@ def arrays(images: Images) -> Sequence[Array]:
 
 
 def together(images: Images) -> Images:
-    """One array of the images, if they are arrays of one shape; else as they are."""
-    if isinstance(images, np.ndarray):
+    """One array of the images, if they are arrays of one shape; else, or where none is decoded yet, as they are."""
+    if isinstance(images, np.ndarray | Lazily):
         return images
     first = images[0]
     if all(isinstance(image, np.ndarray) and image.shape == first.shape for image in images):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..errors import DataError, Fault
 from ..proto import Datum
 from .cache import Array, Images, together
 from .image import Colour, Picture, decode_image, open_image
+from .lazily import Lazily
 from .values import Values
 
 _LABEL_TAG = 0x28
@@ -113,10 +115,12 @@ def parsed(value: bytes, key: Callable[[], str]) -> Any:
 class Decoder:
     """Turns values into :class:`Records`; learns the layout of the data set from the first one."""
 
-    def __init__(self, colour: Colour = "as stored", pictures: bool = False) -> None:
-        """`pictures`: leave encoded images as :class:`Picture`; else they become arrays."""
+    def __init__(self, colour: Colour = "as stored", lazily: bool = False) -> None:
+        """`lazily`: images that are not decoded many at once are decoded when they are asked for, and encoded ones stay
+        :class:`Picture`; else all are arrays."""
         self.colour = colour
-        self._open = open_image if pictures else decode_image
+        self._lazily = lazily
+        self._open = open_image if lazily else decode_image
         self.met_raw = False
         """Whether a record was not an encoded image."""
         self._layout: _Layout | None = None
@@ -140,16 +144,16 @@ class Decoder:
         if records is not None:
             self.met_raw = True
             return records
-        decoded = [self._one(value, index, key) for index, value in enumerate(values)]
-        labels = np.array([label for _, label in decoded], np.float32)
-        return Records(together([image for image, _ in decoded]), labels)
+        datums = [parsed(value, partial(key, index)) for index, value in enumerate(values)]
+        labels = np.array([datum.label for datum in datums], np.float32)
+        images = Lazily(len(datums), lambda index: self._one(datums[index], partial(key, index)))
+        return Records(images if self._lazily else together(list(images)), labels)
 
-    def _one(self, value: bytes, index: int, key: Callable[[int], str]) -> tuple[Array | Picture, int]:
-        datum = parsed(value, lambda: key(index))
+    def _one(self, datum: Any, key: Callable[[], str]) -> Array | Picture:
         try:
-            return self._image(datum), datum.label
+            return self._image(datum)
         except DataError as error:
-            raise DataError(f'record "{key(index)}": {error.faults[0].message}') from error
+            raise DataError(f'record "{key()}": {error.faults[0].message}') from error
 
     def _image(self, datum: Any) -> Array | Picture:
         if datum.encoded:

@@ -7,6 +7,7 @@ from .cache import Array, Images
 from .image import Colour, Picture, pixels_of
 from .image_files import Labelled
 from .label_counts import LabelCounts, count_labels
+from .lazily import Lazily
 from .order import Rows
 from .resize import resize
 from .table import Table
@@ -38,7 +39,8 @@ class ImageTable(Table):
         return image if self._size is None else resize(pixels_of(image), *self._size)
 
     def _read(self, rows: Rows) -> Images:
-        return [self._image(row) for row in rows.tolist()]
+        numbers = rows.tolist()
+        return Lazily(len(numbers), lambda index: self._image(numbers[index]))
 
     def fault(self, row: int, message: str, help: str | None = None) -> Fault:
         """Names the image's file and its line in the list."""

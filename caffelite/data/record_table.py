@@ -28,7 +28,7 @@ class RecordTable(Table):
         super().__init__(np.empty(len(source), np.float32), budget)
         self._source: Source | None = source
         self._reader = source.reader()
-        self._decoder = Decoder(colour, pictures=True)
+        self._decoder = Decoder(colour, lazily=True)
         self._block = 1
         if not len(source):
             self.close()

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 else:
     torch = lazy_loader.load("torch")
 
+Window = tuple[int, int, bool]
+"""The first row and column of a crop, and whether it is mirrored."""
+
 _AT_ONCE = 1 << 15
 """Values that are computed with at a time on the host: they stay in the processor's own cache, and torch computes so
 few in one thread, which is faster than waking up others."""
@@ -43,14 +46,13 @@ class Choices:
     """What chance, and the phase, chose for a batch, an entry an image.
 
     Attributes:
-        rows, columns: where its crop begins.
+        corners: random words for the row and the column at which its crop begins; None: at its centre.
         turned: whether it is mirrored.
         amounts: of its augmentation; None: there is none.
         bytes: the images are bytes, so augmented values stay from 0 to 255.
     """
 
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
+    corners: NDArray[np.uint64] | None
     turned: NDArray[np.bool_]
     amounts: Amounts | None = None
     bytes: bool = False
@@ -58,11 +60,8 @@ class Choices:
     def of(self, here: slice) -> Choices:
         """The choices for some of the images."""
         amounts = None if self.amounts is None else self.amounts.of(here)
-        return Choices(self.rows[here], self.columns[here], self.turned[here], amounts, self.bytes)
-
-    def windows(self) -> list[tuple[int, int, bool]]:
-        """Row, column and whether it is mirrored, of each."""
-        return list(zip(self.rows.tolist(), self.columns.tolist(), self.turned.tolist(), strict=True))
+        corners = None if self.corners is None else self.corners[here]
+        return Choices(corners, self.turned[here], amounts, self.bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +78,12 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Windows of bytes or floats, N×C×H×W, or whole images to be warped (one by one if of different sizes), on their
-    way to a GPU."""
+    """Windows of bytes or floats, N×C×H×W, or whole images to be warped (one by one if they may differ in size), on
+    their way to a GPU."""
 
     images: list[Tensor]
     choices: Choices
+    windows: list[Window]
 
 
 class Transform:
@@ -163,21 +163,27 @@ class Transform:
         if self.mirror or self.random_crop:
             generator = np.random.Philox(key=seeds.derive(seed, layer, "transform"), counter=position)
             draws = generator.random_raw(count * _WORDS).reshape(count, _WORDS)
-        rows, columns = self._corners(images, draws)
+        corners = draws[:, 1:3] if self.random_crop else None
         turned = (draws[:, 0] & np.uint64(self.mirror)).astype(bool)
         amounts = None
         if self.augments:
             amounts = self.augmentation.draw(arrays(images), self._size(images), seed, layer, position)
-        return Chosen(images, Choices(rows, columns, turned, amounts, images[0].dtype == np.uint8))
+        return Chosen(images, Choices(corners, turned, amounts, images[0].dtype == np.uint8))
 
-    def _corners(self, images: Images, draws: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The first row and column of every crop."""
+    def _windows(self, chosen: Chosen) -> list[Window]:
+        """Where each image is cut out, and whether it is mirrored."""
+        choices, count = chosen.choices, len(chosen.images)
+        turned = choices.turned.tolist()
         if not self.crop:
-            return np.zeros(len(images), np.int64), np.zeros(len(images), np.int64)
-        spare = np.array([image.shape[1:] for image in images], np.uint64) - np.uint64(self.crop)
-        corners = draws[:, 1:3] % (spare + np.uint64(1)) if self.random_crop else spare // np.uint64(2)
-        rows, columns = corners.astype(np.int64).T
-        return rows, columns
+            return [(0, 0, mirrored) for mirrored in turned]
+        sizes = [image.shape[1:] for image in chosen.images]
+        spare = [(height - self.crop, width - self.crop) for height, width in sizes]
+        if choices.corners is None:
+            corners = [(rows // 2, columns // 2) for rows, columns in spare]
+        else:
+            words = choices.corners.tolist()
+            corners = [(words[i][0] % (spare[i][0] + 1), words[i][1] % (spare[i][1] + 1)) for i in range(count)]
+        return [(row, column, mirrored) for (row, column), mirrored in zip(corners, turned, strict=True)]
 
     # -- on the host ----------------------------------------------------------------------------------------------
 
@@ -192,7 +198,8 @@ class Transform:
         some = max(1, _AT_ONCE // max(1, result[0].numel())) if alike else 1
         for start in range(0, len(result), some):
             part = chosen.of(slice(start, start + some))
-            self._compute(self._windows(part), part.choices, result[start : start + some])
+            windows = self._windows(part)
+            self._compute(self._cut(part, windows), part.choices, windows, result[start : start + some])
         return result
 
     def _size(self, images: Images | Tensor) -> tuple[int, ...]:
@@ -204,15 +211,15 @@ class Transform:
         shape = (len(chosen.images), first.shape[0], *self._size(chosen.images))
         return torch.from_numpy(self._room.array(shape, np.float32, isinstance(first, Picture) and shape[1] > 1))
 
-    def _windows(self, chosen: Chosen) -> Tensor:
+    def _cut(self, chosen: Chosen, windows: list[Window]) -> Tensor:
         """The windows of some images, mirrored and, where they are shifted, moved; or, to be warped, all of them.
 
         Not to be written to: they may be the images themselves.
         """
-        images, choices, amounts = chosen.images, chosen.choices, chosen.choices.amounts
+        images, amounts = chosen.images, chosen.choices.amounts
         if amounts is not None and amounts.warp is not None:
             return as_tensor(images if isinstance(images, np.ndarray) else arrays(images)[0][np.newaxis])
-        size, windows = self._size(images), choices.windows()
+        size = self._size(images)
         if amounts is not None and amounts.moved is not None:
             by = self.augmentation.shift
             images = self.augmentation.padded(images)
@@ -228,49 +235,54 @@ class Transform:
     # -- on a GPU -------------------------------------------------------------------------------------------------
 
     def stage(self, chosen: Chosen) -> Staged:
-        """The windows of all images in pinned memory."""
-        if chosen.choices.amounts is None or chosen.choices.amounts.warp is None:
-            return Staged([self._windows(chosen).contiguous().pin_memory()], chosen.choices)
+        """The windows of all images, or whole images to be warped, in pinned memory."""
         alike = isinstance(chosen.images, np.ndarray)
-        whole = [np.asarray(chosen.images)] if alike else [image[np.newaxis] for image in arrays(chosen.images)]
-        return Staged([as_tensor(images).pin_memory() for images in whole], chosen.choices)
+        parts = [chosen] if alike else [chosen.of(slice(one, one + 1)) for one in range(len(chosen.images))]
+        windows: list[Window] = []
+        images: list[Tensor] = []
+        for part in parts:
+            here = self._windows(part)
+            images.append(self._cut(part, here).contiguous())
+            windows += here
+        if chosen.choices.amounts is None or chosen.choices.amounts.warp is None:
+            images = [torch.cat(images)]
+        return Staged([image.pin_memory() for image in images], chosen.choices, windows)
 
     def finish_on(self, device: torch.device, staged: Staged) -> Tensor:
         """As :meth:`finish`, on this device, whose computing nobody waits for."""
         results, start = [], 0
         for part in staged.images:
-            images, choices = part.to(device, non_blocking=True), staged.choices.of(slice(start, start + len(part)))
+            images, here = part.to(device, non_blocking=True), slice(start, start + len(part))
             shape = (*images.shape[:2], *self._size(images))
             results.append(torch.empty(shape, dtype=torch.float32, device=device))
-            self._compute(images, choices, results[-1])
+            self._compute(images, staged.choices.of(here), staged.windows[here], results[-1])
             start += len(part)
         return results[0] if len(results) == 1 else torch.cat(results)
 
     # -- wherever the images are ----------------------------------------------------------------------------------
 
-    def _compute(self, images: Tensor, choices: Choices, result: Tensor) -> None:
+    def _compute(self, images: Tensor, choices: Choices, windows: list[Window], result: Tensor) -> None:
         """Put into `result` what the net sees of windows, or of whole images to be warped."""
         if choices.amounts is not None:
-            images = self._augmented(images, choices, tuple(result.shape[2:]))
+            images = self._augmented(images, choices, windows, tuple(result.shape[2:]))
         result.copy_(images)
         means = self._means(result)
         if means is not None:
-            self._take_off(means, result, choices.windows())
+            self._take_off(means, result, windows)
         if self.scale != 1:
             result *= float(self.scale)
         if choices.amounts is not None and choices.amounts.holes is not None:
             self.augmentation.holed(result, choices.amounts)
 
-    def _augmented(self, images: Tensor, choices: Choices, size: tuple[int, ...]) -> Tensor:
+    def _augmented(self, images: Tensor, choices: Choices, windows: list[Window], size: tuple[int, ...]) -> Tensor:
         assert choices.amounts is not None
         if choices.amounts.warp is not None:
-            windows = (choices.rows, choices.columns, choices.turned)
             images = self.augmentation.warped(images.float(), choices.amounts, windows, size)
         if choices.amounts.gain is not None:
             images = self.augmentation.toned(images.float(), choices.amounts, 255.0 if choices.bytes else None)
         return images
 
-    def _take_off(self, means: tuple[Tensor, Tensor], images: Tensor, windows: list[tuple[int, int, bool]]) -> None:
+    def _take_off(self, means: tuple[Tensor, Tensor], images: Tensor, windows: list[Window]) -> None:
         """Subtract the mean, in place: of each channel, or what the mean file has where an image was cut out."""
         height, width = images.shape[2:]
         if self._mean_file is None:

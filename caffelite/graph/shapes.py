@@ -64,7 +64,6 @@ def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple
         bottoms = [values[index].shape if index >= 0 else None for index in node.reads]
         known = [shape for shape in bottoms if shape is not None]
         tops: list[Shape | None] = [None] * len(node.tops)
-        warnings += node.layer.warnings() if node.layer is not None else []
         if node.layer is not None and len(known) == len(bottoms):
             try:
                 declared = _declare(node, known)
@@ -77,6 +76,7 @@ def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple
                     faults += error.faults
             except CaffeliteError as error:
                 faults += error.faults
+        warnings += node.layer.warnings() if node.layer is not None else []
         for index, blob, shape in zip(node.writes, node.tops, tops, strict=True):
             values[index] = Value(blob, shape if shape is not None or node.reads else given.get(blob))
         first = len(weights)

@@ -149,11 +149,13 @@ class Layer:
         """A fault of this layer, placed at the field it is about."""
         return Fault(message, self.places(field), help, self.name, self.type, severity)  # type: ignore[arg-type]
 
-    def without_effect(self, field: str, why: str) -> list[Fault]:
+    def without_effect(self, field: str, why: str, help: str = "leave it out") -> list[Fault]:
         """A warning if the setting at the dotted path `field` ("pooling_param.p") is given, for `warnings`."""
-        holder, _, name = field.partition(".")
-        given = self.settings(holder).HasField(name)
-        return [self.fault(f"{name} has no effect: {why}", field, "leave it out", "warning")] if given else []
+        *holders, name = field.split(".")
+        holder = self.param
+        for part in holders:
+            holder = getattr(holder, part)
+        return [self.fault(f"{name} has no effect: {why}", field, help, "warning")] if holder.HasField(name) else []
 
     def require(self, ok: bool, field: str, rule: str, help: str | None = None) -> bool:
         """Note a fault unless `ok`.  The message reads the field's value itself: "<field> <rule>, got <value>".
@@ -204,7 +206,8 @@ class Layer:
         """Validate the settings and declare `self.weights`.  Called once, before `shapes`."""
 
     def warnings(self) -> Sequence[Fault]:
-        """What is odd but harmless about the settings.  Asked once, when the net is built."""
+        """What is odd but harmless about the settings.  Asked once, when the net is built: after `setup` and `shapes`,
+        unless these could not be called."""
         return ()
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..data import transform_param
 from ..data.feed import Feed
-from ..data.telling import find, folder_of, log, told_by
+from ..data.telling import find, folder_of, told_by
 from ..data.transform import Chosen, Transform, as_tensor
 from ..data.transform_param import Floats, read_mean
 from ..runtime.threads import compute_alone, processors
@@ -90,11 +90,6 @@ class FedLayer(SourceLayer):
         """Note what is wrong with transform_param whatever the data."""
         for message, field, help in transform_param.faults(self.param.transform_param):
             self.expect(False, message, f"transform_param.{field}", help)
-
-    def warn_of(self, field: str, help: str) -> None:
-        """Tell that a field of the LayerParameter, which is set, has no effect in a layer of this type."""
-        text = f"{field} has no effect in {'an' if self.type[0] in 'AEIOUH' else 'a'} {self.type} layer"
-        log.warning("%s", self.fault(text, field, help, "warning"))
 
     def read_mean_file(self) -> Floats | None:
         """The mean image that transform_param names, if it names one."""

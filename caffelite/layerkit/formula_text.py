@@ -161,8 +161,8 @@ class _Reader:
                 self.call(node, depth)
             case _:
                 what, help = _STRANGE.get(type(node), ("this", None))
-                follows = isinstance(node, ast.Attribute | ast.Subscript)
-                column = self.column(node.value, end=True) if follows else self.column(node)  # type: ignore[attr-defined]
+                follows = node.value if isinstance(node, ast.Attribute | ast.Subscript) else None
+                column = self.column(follows, end=True) if follows else self.column(node)
                 self.wrong(f"{what} cannot stand in a formula", column, help)
 
     def chain(self, node: ast.BinOp, depth: int) -> None:

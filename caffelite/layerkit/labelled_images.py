@@ -9,6 +9,7 @@ import numpy as np
 
 from ..data.cache import Images
 from ..data.label_counts import LabelCounts
+from ..data.lazily import Image, Lazily
 from ..data.order import Order, Rows
 from ..data.table import Table
 from ..data.telling import told_by
@@ -83,26 +84,34 @@ class LabelledImages(FedLayer):
     def load(self, seed: int, position: int) -> Batch:
         rows, transform = self._rows(seed, position), self.transform
         records = self.table.records(rows)
-        self._check_sizes(records.images, rows)
-        return Batch((records.labels,), transform.choose(records.images, seed, self.name, position), transform)
+        images = self._checked(records.images, rows)
+        return Batch((records.labels,), transform.choose(images, seed, self.name, position), transform)
 
-    def _check_sizes(self, images: Images, rows: Rows) -> None:
-        """Raise DataError unless all images of this batch come out of the transformation in one shape."""
+    def _checked(self, images: Images, rows: Rows) -> Images:
+        """The images of a batch; where they come one by one, each is refused that does not come out of the
+        transformation in the shape of the first."""
         first = images[0].shape
         wanted = self.transform.shape(first)
         if isinstance(images, np.ndarray):
-            return
-        for row, image in zip(rows.tolist(), images, strict=True):
-            if image.shape == first:
-                continue
-            try:
-                fits = self.transform.shape(image.shape) == wanted
-            except DataError as error:
-                raise DataError(self.table.fault(row, f"does not fit: {error.faults[0].message}")) from error
-            if not fits:
-                here, there = ("×".join(map(str, shape)) for shape in (image.shape, first))
-                message = f"is {here}, but the first of its batch is {there}"
-                raise DataError(self.table.fault(row, message, self.makes_equal))
+            return images
+
+        def checked(index: int) -> Image:
+            image = images[index]
+            if image.shape != first:
+                self._refuse_unless(wanted, first, image, int(rows[index]))
+            return image
+
+        return Lazily(len(images), checked)
+
+    def _refuse_unless(self, wanted: Shape, first: Shape, image: Image, row: int) -> None:
+        try:
+            fits = self.transform.shape(image.shape) == wanted
+        except DataError as error:
+            raise DataError(self.table.fault(row, f"does not fit: {error.faults[0].message}")) from error
+        if not fits:
+            here, there = ("×".join(map(str, shape)) for shape in (image.shape, first))
+            message = f"is {here}, but the first of its batch is {there}"
+            raise DataError(self.table.fault(row, message, self.makes_equal))
 
     def label_counts(self, top: int) -> LabelCounts:
         if top != 1:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
+from ..data.label_counts import LabelCounts
 from ..errors import DataError, Fault, LayerError
 from .base import Layer, Shape, exactly, torch
-from .class_weights import LabelCounts, balanced, by_class, listed
+from .class_weights import balanced, by_class, listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +62,7 @@ class ClassLoss(LossLayer):
 
     `class_weighting` lists these weights.  Where it is left out, the net counts the labels of the training data and
     hands them to `weigh_by`.  What the sum of the terms is divided by does not change: a label counts as one, whatever
-    it weighs.  A type calls `expect_classes` in `shapes`, and `weigh` in `forward` where `weighted` is true.
+    it weighs.  A type calls `expect_classes` in `shapes`, and `weighed_labels` in `forward`.
 
     Source: `src/caffe/layers/softmax_loss_layer.cpp` of SegNet's fork; weights from counts are caffelite's own.
 
@@ -138,6 +139,18 @@ class ClassLoss(LossLayer):
             raise LayerError(self.fault(message, "loss_param.weight_by_label_freqs"))
         self.class_weights, self._table = weights, None
 
+    def weighed_labels(
+        self, labels: Tensor, shape: Shape, divisor: float | None
+    ) -> tuple[Tensor, Tensor | None, float | Tensor | None]:
+        """The labels as indices of this shape, what their terms are multiplied by (None: nothing), and what the sum of
+        the terms is divided by (None: the labels that count).
+
+        Raises:
+            LayerError: a label is no class (see :func:`class_labels`), or there are no class weights yet.
+        """
+        indices, counted = class_labels(self, labels, shape, self.classes, self.ignore)
+        return indices, *(self.weigh(indices, counted, divisor) if self.weighted else (counted, divisor))
+
     def weigh(self, indices: Tensor, counted: Tensor | None, divisor: float | None) -> tuple[Tensor, float | Tensor]:
         """What the terms of labels are multiplied by, and what their sum is divided by.
 
@@ -155,6 +168,30 @@ class ClassLoss(LossLayer):
             self._table = torch.from_numpy(self.class_weights).to(indices.device)
         weights = self._table[indices]
         return weights if counted is None else weights * counted, ops.losses.divisor_of(counted, divisor)
+
+
+class SampleLoss(ClassLoss):
+    """Base of class losses with one label per sample: scores, N×C (all axes but the first count as one axis of
+    classes), and N labels.
+
+    Attributes:
+        samples: N.
+    """
+
+    samples = 0
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        scores, labels = bottoms
+        tops = self.top_shapes(bottoms)
+        self.raise_faults()
+        self.expect(
+            math.prod(labels) == scores[0],
+            f"needs one label per sample: {scores[0]}, got {math.prod(labels)} labels of shape {labels}",
+            "bottom[1]",
+        )
+        self.samples = scores[0]
+        self.expect_classes(math.prod(scores[1:]))
+        return tops
 
 
 class Labels(NamedTuple):

@@ -1,4 +1,5 @@
-"""What Pooling, LpPooling and SPP share: where windows lie on an image, and what a window is reduced to."""
+"""What types over images share (`image_of`), and Pooling, LpPooling and SPP: where windows lie on an image, and what a
+window is reduced to."""
 
 from __future__ import annotations
 

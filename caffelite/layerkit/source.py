@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from ..data.label_counts import LabelCounts
+from typing import TYPE_CHECKING
+
 from ..errors import DataError
 from .base import Layer, exactly
+
+if TYPE_CHECKING:
+    from ..data.label_counts import LabelCounts
 
 LIST_WEIGHTS = "list class_weighting, one for each class, in the loss that says weight_by_label_freqs"
 """What to do where labels cannot be counted."""

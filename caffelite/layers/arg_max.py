@@ -19,7 +19,7 @@ class ArgMax(Layer):
 
     With `axis`: along that axis, whose size becomes top_k; `out_max_val` gives the values instead of the indices.
     Without: over everything behind axis 0, top N × 1 × top_k (with as many axes as the bottom, at least 3);
-    `out_max_val` gives N × 2 × top_k, indices first, then values.  No gradient.
+    `out_max_val` gives N × 2 × top_k, indices first, then values.  No gradient, not of the values either.
 
     Source: `src/caffe/layers/argmax_layer.cpp`.
     """
@@ -31,6 +31,8 @@ class ArgMax(Layer):
       argmax_param { axis: 1 top_k: 3 }
     }
     """
+
+    ungraded = frozenset({0})
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("argmax_param")
@@ -50,7 +52,8 @@ class ArgMax(Layer):
         return [(shape[0], 2 if self.values else 1, self.count, *[1] * (len(shape) - 3))]
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        scores = bottoms[0] if self.along is not None else bottoms[0].reshape(self.flat)
+        scores = bottoms[0].detach()
+        scores = scores if self.along is not None else scores.reshape(self.flat)
         axis = self.along if self.along is not None else 1
         # A stable sort of the reversed axis puts the larger index first among equals.
         values, order = torch.sort(scores.flip(axis), dim=axis, descending=True, stable=True)

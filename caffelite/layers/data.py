@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from ..data.record_table import RecordTable
 from ..data.sources import acquire, resolve
-from ..data.telling import find, folder_of, log, where_it_looked
+from ..data.telling import find, folder_of, where_it_looked
 from ..data.transform_param import colour_of
+from ..errors import Fault
 from ..layerkit import Shape, between, layer
 from ..layerkit.labelled_images import LabelledImages
 
 _WITHOUT_EFFECT = {
     "force_encoded_color": "transform_param { force_color: true } does what it says",
-    "rand_skip": "leave it out: reading begins at the first record",
+    "rand_skip": "reading begins at the first record",
 }
 """Fields of data_param that the original's Data layer does not read either.  (Its deprecated transformation fields are
 warned of where old nets are upgraded.)"""
@@ -61,17 +62,15 @@ class Data(LabelledImages):
         self.require(bool(self.param.data_param.source), self.source, "must name a database")
         self.check_feed()
         self.check_transform()
-        for field, help in _WITHOUT_EFFECT.items():
-            if self.param.data_param.HasField(field):
-                self.warn_of(f"data_param.{field}", help)
 
-    def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
-        shapes = super().shapes(bottoms)
-        forced = [field for field in ("force_color", "force_gray") if getattr(self.param.transform_param, field)]
-        if forced and isinstance(self.table, RecordTable) and self.table.met_raw:
-            text = f"{forced[0]} has no effect on images that are not encoded"
-            log.warning("%s", self.fault(text, f"transform_param.{forced[0]}", severity="warning"))
-        return shapes
+    def warnings(self) -> list[Fault]:
+        fields = _WITHOUT_EFFECT.items()
+        faults = [fault for name, why in fields for fault in self.without_effect(f"data_param.{name}", why)]
+        if isinstance(self._table, RecordTable) and self._table.met_raw:
+            for name in ("force_color", "force_gray"):
+                if getattr(self.param.transform_param, name):
+                    faults += self.without_effect(f"transform_param.{name}", "the images are not encoded")
+        return faults
 
     def open_table(self) -> RecordTable:
         param = self.param.data_param

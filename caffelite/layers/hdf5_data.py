@@ -8,6 +8,7 @@ from ..data.hdf5 import Hdf5Rows, Listed, measured, read_list
 from ..data.hdf5_file import Table
 from ..data.label_counts import LabelCounts, count_row_labels
 from ..data.telling import folder_of, told_by
+from ..errors import Fault
 from ..layerkit import Shape, at_least, layer
 from ..layerkit.fed import Batch, FedLayer
 
@@ -52,8 +53,10 @@ class HDF5Data(FedLayer):
         rule = "must name a text file that lists HDF5 files"
         self.require(bool(self.param.hdf5_data_param.source), self.source, rule)
         self.check_feed()
-        if self.param.HasField("transform_param"):
-            self.warn_of("transform_param", "leave it out, and write the files with the values the net is to see")
+
+    def warnings(self) -> list[Fault]:
+        help = "leave it out, and write the files with the values the net is to see"
+        return self.without_effect("transform_param", "rows are taken as they are", help)
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         with told_by(self, self.source):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..layerkit import Run, Shape, layer
 from ..layerkit.base import torch
-from ..layerkit.losses import ClassLoss, class_labels
+from ..layerkit.losses import SampleLoss
 from ..proto import HingeLossParameter
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @layer("HingeLoss")
-class HingeLoss(ClassLoss):
+class HingeLoss(SampleLoss):
     """One-versus-all hinge loss: Σ max(0, 1 + s·x) / N, s being −1 for the true class and 1 for all others; 0-d.
 
     With `hinge_loss_param { norm: L2 }` the maxima are squared.  Bottoms: scores, N×C (all axes but the first count as
@@ -40,28 +39,13 @@ class HingeLoss(ClassLoss):
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.squared = self.settings("hinge_loss_param").norm == HingeLossParameter.L2
 
-    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        scores, labels = bottoms
-        tops = self.top_shapes(bottoms)
-        self.raise_faults()
-        self.expect(
-            math.prod(labels) == scores[0],
-            f"needs one label per sample: {scores[0]}, got {math.prod(labels)} labels of shape {labels}",
-            "bottom[1]",
-        )
-        self.samples = scores[0]
-        self.expect_classes(math.prod(scores[1:]))
-        return tops
-
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         scores = bottoms[0].flatten(1) if bottoms[0].dim() > 1 else bottoms[0].unsqueeze(1)
-        indices, counted = class_labels(self, bottoms[1], (self.samples,), self.classes, None)
+        indices, counted, _ = self.weighed_labels(bottoms[1], (self.samples,), self.samples)
         sign = torch.ones_like(scores).scatter_(1, indices.unsqueeze(1), -1.0)
         margins = torch.relu(1 + sign * scores)
         if self.squared:
             margins = margins.square()
-        if self.weighted:
-            counted, _ = self.weigh(indices, counted, self.samples)
         if counted is not None:
             margins = margins * counted.unsqueeze(1)
         return (margins.sum() / self.samples,)

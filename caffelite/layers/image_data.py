@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..data.image_files import read_labelled
 from ..data.image_table import ImageTable
 from ..data.telling import folder_of
+from ..errors import Fault
 from ..layerkit import Shape, exactly, layer
 from ..layerkit.labelled_images import LabelledImages
 from ..runtime import seeds
@@ -64,9 +65,11 @@ class ImageData(LabelledImages):
         )
         self.check_feed()
         self.check_transform()
-        for name in ("force_color", "force_gray"):
-            if getattr(self.param.transform_param, name):
-                self.warn_of(f"transform_param.{name}", "image_data_param { is_color } says it")
+
+    def warnings(self) -> list[Fault]:
+        forced = [name for name in ("force_color", "force_gray") if getattr(self.param.transform_param, name)]
+        why = "image_data_param { is_color } says it"
+        return [fault for name in forced for fault in self.without_effect(f"transform_param.{name}", why)]
 
     def open_table(self) -> ImageTable:
         settings = self.param.image_data_param

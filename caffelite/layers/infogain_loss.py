@@ -14,7 +14,7 @@ from ..data.telling import find, folder_of, where_it_looked
 from ..errors import DataError
 from ..layerkit import Run, Shape, between, layer
 from ..layerkit.base import torch
-from ..layerkit.losses import ClassLoss, class_labels, divisor, ignored, split_at
+from ..layerkit.losses import ClassLoss, divisor, ignored, split_at
 from ..proto import BlobProto
 
 if TYPE_CHECKING:
@@ -105,9 +105,6 @@ class InfogainLoss(ClassLoss):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         scores = bottoms[0]
-        by: float | Tensor | None = self.divisor
-        indices, counted = class_labels(self, bottoms[1], self.label_shape, self.classes, self.ignore)
-        if self.weighted:
-            counted, by = self.weigh(indices, counted, self.divisor)
+        indices, counted, by = self.weighed_labels(bottoms[1], self.label_shape, self.divisor)
         loss = ops.losses.infogain_loss(scores, self._matrix(bottoms), indices, counted, self.index, by)
         return (loss,) if len(self.param.top) < 2 else (loss, scores.detach().softmax(self.index))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import ops
 from ..layerkit.base import Layer, Shape, layer
+from ..layerkit.pooling import image_of
 from ..proto import LRNParameter
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ class LRN(Layer):
         self.require(self.size % 2 == 1, "lrn_param.local_size", "must be odd", odd)
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        shape = bottoms[0]
-        self.expect(len(shape) == 4, f"needs a bottom of 4 axes (num, channels, height, width), got {shape}")
-        return [shape]
+        image_of(self, bottoms[0])
+        return [bottoms[0]]
 
     def forward(
         self, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]

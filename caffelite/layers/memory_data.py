@@ -9,15 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.label_counts import LabelCounts
-from ..data.telling import log
-from ..errors import DataError, LayerError
+from ..errors import DataError, Fault, LayerError
 from ..layerkit import Run, Shape, SourceLayer, exactly, layer
 from ..layerkit.base import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ..errors import Fault
 
 _SIZES = ("batch_size", "channels", "height", "width")
 
@@ -53,9 +50,11 @@ class MemoryData(SourceLayer):
         for name in _SIZES:
             size = getattr(self.param.memory_data_param, name)
             self.require(size > 0, f"memory_data_param.{name}", "must be positive")
-        if self.param.HasField("transform_param"):
-            text, help = "transform_param has no effect in a MemoryData layer", "hand over what the net is to see"
-            log.warning("%s", self.fault(text, "transform_param", help, "warning"))
+
+    def warnings(self) -> list[Fault]:
+        return self.without_effect(
+            "transform_param", "arrays are taken as they are", "hand over what the net is to see"
+        )
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         settings = self.param.memory_data_param

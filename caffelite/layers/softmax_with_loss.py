@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import ops
 from ..layerkit import Run, Shape, between, exactly, layer
-from ..layerkit.losses import VALID, ClassLoss, class_labels, divisor, ignored, normalization, split_at
+from ..layerkit.losses import VALID, ClassLoss, divisor, ignored, normalization, split_at
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,9 +60,6 @@ class SoftmaxWithLoss(ClassLoss):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         scores = bottoms[0]
-        by: float | Tensor | None = self.divisor
-        indices, counted = class_labels(self, bottoms[1], self.label_shape, self.classes, self.ignore)
-        if self.weighted:
-            counted, by = self.weigh(indices, counted, self.divisor)
+        indices, counted, by = self.weighed_labels(bottoms[1], self.label_shape, self.divisor)
         loss = ops.losses.softmax_loss(scores, indices, counted, self.index, by)
         return (loss,) if len(self.param.top) < 2 else (loss, scores.detach().softmax(self.index))

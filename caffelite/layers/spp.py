@@ -69,8 +69,9 @@ class SPP(Layer):
         image = image_of(self, bottoms[0])
         if not self.expect(min(image) > 0, f"needs an image, got {bottoms[0]}"):
             self.raise_faults()
-        sizes = [pooled(image, window, ceil=True) for window in self._levels(image)]
+        self.levels = list(self._levels(image))
         self.raise_faults()
+        sizes = [pooled(image, window, ceil=True) for window in self.levels]
         count, channels = bottoms[0][:2]
         if self.height == 1:
             return [(count, channels, *sizes[0])]
@@ -83,7 +84,7 @@ class SPP(Layer):
         image = tuple(x.shape[2:])
         levels = [
             reduced(self, run, x, laid(window, image, ceil=True), self.method, salt=str(level))
-            for level, window in enumerate(self._levels(image))
+            for level, window in enumerate(self.levels)
         ]
         if self.height == 1:
             return levels

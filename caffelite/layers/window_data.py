@@ -12,7 +12,7 @@ from ..data.image import pixels_of
 from ..data.resize import resize
 from ..data.telling import folder_of, told_by
 from ..data.windows import WindowFile, Windows, cut_of, lies_inside, read_windows
-from ..errors import DataError
+from ..errors import DataError, Fault
 from ..layerkit import Shape, exactly, layer
 from ..layerkit.fed import Batch, FedLayer, Floats
 from ..runtime import seeds
@@ -90,9 +90,10 @@ class WindowData(FedLayer):
         self.expect(means in (0, 1, _CHANNELS), rule, "transform_param.mean_value")
         self.check_feed()
         self.check_transform()
-        for field, help in _WITHOUT_EFFECT.items():
-            if self.param.transform_param.HasField(field):
-                self.warn_of(f"transform_param.{field}", help)
+
+    def warnings(self) -> list[Fault]:
+        fields = _WITHOUT_EFFECT.items()
+        return [fault for name, why in fields for fault in self.without_effect(f"transform_param.{name}", why)]
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         with told_by(self, self.source):

@@ -90,23 +90,23 @@ class FastPlan:
         grad = backward and self.trainable
         with torch.set_grad_enabled(grad):
             for step in self.steps:
-                bottoms = [table[index] for index in step.reads]
+                bottoms: list[torch.Tensor] = [table[index] for index in step.reads]  # type: ignore[misc]
                 for position in step.stop:
-                    bottoms[position] = bottoms[position].detach()  # type: ignore[union-attr]
+                    bottoms[position] = bottoms[position].detach()
                 if step.varies:
-                    _tell_shapes(step.node, bottoms)  # type: ignore[arg-type]
+                    _tell_shapes(step.node, bottoms)
                 if grad:
                     for position in step.flattens:
                         # Pooling's backward copies twice over when its gradient comes in another order than its input.
-                        if bottoms[position].requires_grad:  # type: ignore[union-attr]
-                            bottoms[position].register_hook(net.arranged)  # type: ignore[union-attr]
+                        if bottoms[position].requires_grad:
+                            bottoms[position].register_hook(net.arranged)
                 if grad and step.silent:
                     with torch.no_grad():
-                        tops = _call(step.layer, step.node, run, bottoms, step.weights)  # type: ignore[arg-type]
+                        tops = _call(step.layer, step.node, run, bottoms, step.weights)
                 else:
                     weights = net.weights_of(step.node.index) if step.reshaping else step.weights
                     with self._rereading(step) if step.reread is not None else nullcontext():
-                        tops = _call(step.layer, step.node, run, bottoms, weights)  # type: ignore[arg-type]
+                        tops = _call(step.layer, step.node, run, bottoms, weights)
                 if not step.reads:
                     tops = [net.arranged(top) for top in tops]
                 for index, top in zip(step.writes, tops, strict=True):

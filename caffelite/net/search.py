@@ -11,6 +11,7 @@ from ..graph import Graph, Node
 from ..layerkit import SourceLayer
 from .census import Census, finite
 from .moment import Moment
+from .steps import weighted
 
 if TYPE_CHECKING:
     from .net import Net
@@ -94,10 +95,8 @@ def _weights(node: Node, slot: int, tensor: torch.Tensor) -> Origin:
 
 def _leading(graph: Graph, sought: Sought) -> set[int]:
     """The nodes whose tops lead to what was seen: to a loss, or to any output."""
-    weighted = {
-        value for node in graph.nodes for value, weight in zip(node.writes, node.loss_weights, strict=False) if weight
-    }
-    wanted = {graph.blobs[blob] for blob in graph.outputs} if sought == "outputs" else weighted
+    losses = {value for value, _ in weighted(graph)}
+    wanted = {graph.blobs[blob] for blob in graph.outputs} if sought == "outputs" else losses
     found = set()
     for node in reversed(graph.nodes):
         if not wanted.isdisjoint(node.writes):

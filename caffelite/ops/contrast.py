@@ -30,10 +30,8 @@ def mean_around(window: torch.Tensor, across: bool) -> Mean:
     """
 
     def mean(x: torch.Tensor) -> torch.Tensor:
-        around = x.mean(1, keepdim=True) if across else x
-        for axis in (2, 3):
-            around = _along(around, window.to(x), axis)
-        return around
+        around, here = x.mean(1, keepdim=True) if across else x, window.to(x)
+        return _along(_along(around, here, 2), here, 3)
 
     return mean
 

@@ -69,6 +69,7 @@ class Net:
             device=state.current_device(),
             seed=state.next_seed(),
             observed=True,
+            warn=state.warn,
         )
         self._wrap(core)
 

@@ -17,7 +17,7 @@ class SGDSolver:
     """
 
     def __init__(self, solver_file: str | os.PathLike[str]) -> None:
-        self.core = assembly.load_solver(solver_file, device=state.current_device(), observed=True)
+        self.core = assembly.load_solver(solver_file, device=state.current_device(), observed=True, warn=state.warn)
         self.net = Net.of(self.core.net)
         self.test_nets = [Net.of(net) for net in self.core.test_nets]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import Fault
 from ..runtime import seeds
 from ..runtime.device import choose
 
@@ -21,6 +23,12 @@ class _State:
 
 
 _state = _State()
+_log = logging.getLogger("caffelite")
+
+
+def warn(fault: Fault) -> None:
+    """Log what is odd about a file; Python shows it on stderr unless told otherwise."""
+    _log.warning("%s", fault)
 
 
 def set_mode_cpu() -> None:

@@ -21,12 +21,12 @@ from ..snapshot import (
     NetParts,
     SolverStateData,
     find_learned_net,
+    hdf5,
     read_state,
     snapshot_names,
     write_state,
     write_weights,
 )
-from . import hdf5
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,6 @@ in its databases, and so do we.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, Fault
-from .download import fetch
+from .download import cache_folder, check_md5, fetch, made
 from .progress import Progress
 from .writers import count_in, is_kept, write_images
 
@@ -84,12 +83,6 @@ def build(
     return {"databases": databases, "source": source}
 
 
-def cache_folder() -> Path:
-    """Where the download is kept."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "caffelite" / "cifar10"
-
-
 def find_files(folder: Path) -> Path | None:
     """The archive in `folder`, or the folder that holds the six files: itself, or the one they are unpacked to."""
     for candidate in (folder, folder / "cifar-10-batches-bin"):
@@ -123,26 +116,20 @@ def download(
     Raises:
         DataError: it cannot be had; says what was tried, and the ways out.
     """
-    folder = folder or cache_folder()
-    target = folder / ARCHIVE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f'the folder "{folder}" for downloads cannot be made: {error.strerror}') from error
+    target = made(folder or cache_folder("cifar10")) / ARCHIVE
     if target.is_file():
         return target
-    troubles = fetch(mirrors, ARCHIVE, target, lambda content: _verify(content, ARCHIVE, verify), progress)
+
+    def accept(content: bytes) -> None:
+        if verify:
+            check_md5(content, MD5, ARCHIVE)
+
+    troubles = fetch(mirrors, ARCHIVE, target, accept, progress)
     if troubles:
         help = f"get {ARCHIVE} by other means and give its folder with --from FOLDER, or put it into "
         help += "$CAFFELITE_DATASETS/cifar10"
         raise DataError(Fault("CIFAR-10 could not be downloaded; tried\n  " + "\n  ".join(troubles), help=help))
     return target
-
-
-def _verify(content: bytes, name: str, verify: bool) -> None:
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if verify and found != MD5:
-        raise DataError(Fault(f'"{name}" must have the MD5 sum {MD5}, got {found}', help="get the file again"))
 
 
 def _contents(source: Path, verify: bool) -> dict[str, bytes]:
@@ -151,7 +138,8 @@ def _contents(source: Path, verify: bool) -> dict[str, bytes]:
     try:
         if source.is_dir():
             return {name: (source / name).read_bytes() for name in names}
-        _verify(source.read_bytes(), str(source), verify)
+        if verify:
+            check_md5(source.read_bytes(), MD5, str(source))
         return _unpacked(source, names)
     except (OSError, EOFError, tarfile.TarError) as error:
         raise DataError(f'"{source}" cannot be read: {error}') from error

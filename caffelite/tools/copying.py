@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from .image_folders import LIST, ImageFolder
 from .items import Array, Item, Items, by, form_at, is_whole, items_of, label_text
 from .pictures import encoded
 from .progress import Progress
-from .whole import whole
+from .whole import whole, writing
 from .writers import Record, datum_value, kinds, write_records
 
 FORMS = (*kinds, "hdf5", "images")
@@ -96,7 +95,7 @@ def _datum_label(item: Item, items: Items) -> int:
 
 def _to_hdf5(items: Items, path: Path, force: bool, progress: Progress | None) -> None:
     _check_target(path, force, path.is_file() and h5py.is_hdf5(path), "an HDF5 file")
-    with whole(path) as unfinished, _writing(path), h5py.File(unfinished, "w") as file:
+    with whole(path) as unfinished, writing(path, unfinished), h5py.File(unfinished, "w") as file:
         first: Item | None = None
         for start, part in _parts(items):
             if first is None:
@@ -139,7 +138,7 @@ def _refuse_another_shape(item: Item, first: Item, items: Items) -> None:
 def _to_images(items: Items, path: Path, force: bool, progress: Progress | None) -> None:
     """Pictures, in a folder per label where labels are single whole numbers, and their list."""
     _check_target(path, force, _holds_listed_images(path), f"a folder with {LIST}, its images and nothing else")
-    with whole(path) as unfinished, _writing(path):
+    with whole(path) as unfinished, writing(path, unfinished):
         unfinished.mkdir()
         lines = []
         for done, item in enumerate(items.each, 1):
@@ -188,12 +187,3 @@ def _check_target(path: Path, force: bool, ours: bool, called: str) -> None:
         raise DataError(Fault(f'"{path}" exists and is not {called}; it is left alone', help="give another name"))
     if not force:
         raise DataError(Fault(f'"{path}" exists', help="--force writes it anew"))
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        said = os.strerror(error.errno) if error.errno else str(error)
-        raise DataError(Fault(f'writing "{path}" failed: {said}', help="is there room on the disk?")) from error

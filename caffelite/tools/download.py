@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, Fault
 from .progress import Progress
 
 _TIMEOUT = 10.0
 _CHUNK = 1 << 16
 _RANGE_REFUSED = 416
+
+
+def cache_folder(data_set: str) -> Path:
+    """Where downloads of a data set are kept."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "caffelite" / data_set
+
+
+def made(folder: Path) -> Path:
+    """The folder, which is there from now on.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f'the folder "{folder}" for downloads cannot be made: {error.strerror}') from error
+    return folder
+
+
+def check_md5(content: bytes, md5: str, name: str) -> None:
+    """Raise DataError unless the content of the file `name` has this MD5 sum."""
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(Fault(f'"{name}" must have the MD5 sum {md5}, got {found}', help="get the file again"))
 
 
 def fetch(

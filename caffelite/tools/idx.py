@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import struct
 import zlib
 from io import BytesIO
@@ -76,10 +75,3 @@ def parse(content: bytes, axes: int, name: str) -> NDArray[np.uint8]:
         rule = f"{'×'.join(map(str, sizes))} = {wanted} bytes after its header"
         raise DataError(Fault(f'"{name}" must have {rule}, got {len(content) - start}', help="get the file again"))
     return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
-
-
-def verify(content: bytes, md5: str, name: str) -> None:
-    """Raise DataError unless the uncompressed content has this MD5 sum."""
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise DataError(Fault(f'"{name}" must have the MD5 sum {md5}, got {found}', help="get the file again"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,16 @@ def is_whole(labels: Array) -> bool:
     return bool(np.all(np.isfinite(labels) & (labels == np.floor(labels))))
 
 
+def number(label: Any) -> float:
+    """A label as Python's number: whole ones without a point, others with the digits that tell them apart."""
+    if np.isnan(label):
+        return nan  # always the same object, which a Counter needs
+    return int(label) if is_whole(label) else float(str(label))
+
+
 def label_text(labels: Array) -> str:
     """Labels as lists of images have them: commas between them, whole numbers without a point."""
-    return ",".join(str(int(label)) if is_whole(label) else str(label) for label in labels)
+    return ",".join(str(number(label)) for label in labels)
 
 
 def by(shape: Sequence[int]) -> str:

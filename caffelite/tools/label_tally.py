@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .items import number
 
 _MOST_CLASSES = 20
 _MOST_NUMBERS = 10
@@ -38,7 +39,7 @@ class LabelTally:
         """The labels of M ≥ 1 records more, M×K."""
         if rows.shape[1] == 1:
             values, counts = np.unique(rows, return_counts=True)
-            self.counts.update(dict(zip(map(_number, values), counts.tolist(), strict=True)))
+            self.counts.update(dict(zip(map(number, values), counts.tolist(), strict=True)))
             return
         low, high = rows.min(axis=0), rows.max(axis=0)
         self.low = low if self.low is None else np.minimum(self.low, low)
@@ -58,7 +59,7 @@ class LabelTally:
     def _ranges(self, low: NDArray[Any], high: NDArray[Any]) -> Iterator[str]:
         yield f"labels   {len(low)} numbers a record"
         for index, (least, most) in enumerate(zip(low[:_MOST_NUMBERS], high, strict=False)):
-            yield f"  {index:>5}  {_number(least)} … {_number(most)}"
+            yield f"  {index:>5}  {number(least)} … {number(most)}"
         if len(low) > _MOST_NUMBERS:
             yield f"         and {len(low) - _MOST_NUMBERS} more"
 
@@ -81,10 +82,3 @@ class LabelTally:
 
     def _name(self, label: float) -> str:
         return self.names[int(label)][:_LONGEST_NAME] if label in range(len(self.names)) else ""
-
-
-def _number(value: Any) -> float:
-    """A label as Python's number: whole ones without a point, others with the digits that tell them apart."""
-    if np.isnan(value):
-        return nan  # always the same object, which a Counter needs
-    return int(value) if np.isfinite(value) and value == np.floor(value) else float(str(value))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, Fault
 from . import idx
-from .download import fetch
+from .download import cache_folder, check_md5, fetch, made
 from .progress import Progress
 from .writers import count_in, is_kept, write_images
 
@@ -49,12 +49,6 @@ def find_idx(folder: Path | str) -> dict[str, Path]:
     return found
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "caffelite" / "mnist"
-
-
 def download(
     folder: Path | str | None = None, mirrors: Sequence[str] = MIRRORS, progress: Progress | None = None
 ) -> dict[str, Path]:
@@ -63,11 +57,7 @@ def download(
     Raises:
         DataError: a file cannot be had from any mirror; says what was tried, and the ways out.
     """
-    folder = cache_folder() if folder is None else Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f'the folder "{folder}" for downloads cannot be made: {error.strerror}') from error
+    folder = made(cache_folder("mnist") if folder is None else Path(folder))
     for name in CHECKSUMS:
         if name in find_idx(folder):
             continue
@@ -86,7 +76,7 @@ _WAYS_OUT = (
 
 
 def _accept(packed: bytes, name: str) -> None:
-    idx.verify(idx.unpack(packed, name), CHECKSUMS[name], f"{name}.gz")
+    check_md5(idx.unpack(packed, name), CHECKSUMS[name], f"{name}.gz")
 
 
 def _files(from_folder: Path | None, progress: Progress | None) -> tuple[dict[str, Path], Path]:
@@ -103,7 +93,7 @@ def _files(from_folder: Path | None, progress: Progress | None) -> tuple[dict[st
     datasets = os.environ.get("CAFFELITE_DATASETS")
     if datasets and len(found := find_idx(Path(datasets) / "mnist")) == len(CHECKSUMS):
         return found, Path(datasets) / "mnist"
-    return download(progress=progress), cache_folder()
+    return download(progress=progress), cache_folder("mnist")
 
 
 def read_digits(files: dict[str, Path], part: str, verify: bool = True) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -118,7 +108,7 @@ def read_digits(files: dict[str, Path], part: str, verify: bool = True) -> tuple
         content = idx.read(files[name])
         array = idx.parse(content, axes, str(files[name]))
         if verify:
-            idx.verify(content, CHECKSUMS[name], str(files[name]))
+            check_md5(content, CHECKSUMS[name], str(files[name]))
         contents.append(array)
     images, labels = contents
     if len(images) != len(labels):

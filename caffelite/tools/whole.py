@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, Fault
 
 _ABANDONED_AFTER = 3600.0
 """Seconds without a change after which what lies half made is nobody's work any more."""
@@ -37,6 +38,16 @@ def whole(path: Path) -> Iterator[Path]:
         _rename(workshop / path.name, path, workshop / "before")
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path, unfinished: Path) -> Iterator[None]:
+    """Raise DataError, about `path`, where the disk fails what is made at `unfinished`, its place until it is whole."""
+    try:
+        yield
+    except OSError as error:
+        said = (os.strerror(error.errno) if error.errno else str(error)).replace(str(unfinished), str(path))
+        raise DataError(Fault(f'writing "{path}" failed: {said}', help="is there room on the disk?")) from error
 
 
 def _rename(made: Path, path: Path, aside: Path) -> None:

@@ -94,6 +94,10 @@ def test_values_put_over_the_file_are_checked_like_it(net: Path, capsys: pytest.
     assert "2x7" in capsys.readouterr().out
     assert run(["check", str(net), "--set", "layer[ip].inner_product_param.num_outputs=7"]) == 1
     assert "num_output" in capsys.readouterr().out
+    odd = ["check", str(net), "--set", "layer[ip].inner_product_param.bias_term=TRUE"]
+    assert run(odd) == 0
+    assert "warning: TRUE is read as true" in capsys.readouterr().out
+    assert run([*odd, "--strict"]) == 1
 
 
 def test_a_fault_of_both_phases_counts_once_though_its_help_differs(

@@ -12,7 +12,7 @@ from caffelite import ops
 from caffelite.errors import DataError, LayerError
 from caffelite.layerkit.losses import marked
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 Shape = tuple[int, ...]
 

@@ -8,7 +8,7 @@ import torch
 
 from caffelite.layerkit import Layer
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 DROPOUT = 'name: "d" type: "Dropout" bottom: "x" top: "y" dropout_param {{ dropout_ratio: {} }}'
 

@@ -8,7 +8,7 @@ import torch
 
 from caffelite.layerkit.indices import rows_or_nan
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 
 def run(text: str, *bottoms: np.ndarray, weights: tuple[np.ndarray, ...] = ()) -> list[torch.Tensor]:

@@ -15,7 +15,7 @@ from caffelite.layerkit.class_weights import balanced
 from caffelite.layerkit.losses import ClassLoss, marked
 from caffelite.proto import LayerParameter
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 LOSSES = sorted(name for name in layers if layers[name].loss)
 CLASS_LOSSES = [name for name in LOSSES if issubclass(layers[name], ClassLoss)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 
 def contrastive(

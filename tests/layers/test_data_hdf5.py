@@ -208,7 +208,11 @@ def test_settings_are_checked_before_anything_is_opened() -> None:
     ]
 
 
-def test_a_transformation_is_warned_of(listed: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert taken(rows_layer(listed) + " transform_param { scale: 2 }", 1) == [0, 1, 2, 3]
-    assert 'layer "rows" (HDF5Data): transform_param has no effect in an HDF5Data layer' in caplog.text
-    assert "write the files with the values the net is to see" in caplog.text
+def test_a_transformation_is_warned_of(listed: Path) -> None:
+    text = rows_layer(listed) + " transform_param { scale: 2 }"
+    assert taken(text, 1) == [0, 1, 2, 3]
+    (fault,) = layer_from(text).warnings()
+    assert str(fault) == (
+        'warning: layer "rows" (HDF5Data): transform_param has no effect: rows are taken as they are\n'
+        "  help: leave it out, and write the files with the values the net is to see"
+    )

@@ -148,6 +148,6 @@ def test_a_mean_file_that_is_too_small_is_refused(windows: Path) -> None:
         layer_from(text).shapes([])
 
 
-def test_settings_without_effect_are_warned_of(windows: Path, caplog: pytest.LogCaptureFixture) -> None:
-    layer_from(window_layer(windows, "", "scale: 0.5"))
-    assert "transform_param.scale has no effect in a WindowData layer" in caplog.text
+def test_settings_without_effect_are_warned_of(windows: Path) -> None:
+    (fault,) = layer_from(window_layer(windows, "", "scale: 0.5")).warnings()
+    assert fault.message == "scale has no effect: window_data_param { scale } is the one that counts"

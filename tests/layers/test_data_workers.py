@@ -42,7 +42,7 @@ def test_a_database(tmp_path: Path, pictures: np.ndarray, monkeypatch: pytest.Mo
     path = write_images(tmp_path / "db", pictures)
     text = (
         f'name: "d" type: "Data" top: "data" top: "label" transform_param {{ {TRANSFORM} }} data_param {{ '
-        f'source: "{path}" batch_size: 8 shuffle: true cache_mib: %d workers: %d }}'
+        f'source: "{path}" batch_size: 4 shuffle: true cache_mib: %d workers: %d }}'
     )
     assert len({digest(text % (cache, workers)) for workers, cache in zip(WORKERS, (0, 64, 0, 0), strict=True)}) == 1
 
@@ -56,6 +56,6 @@ def test_a_list_of_images(tmp_path: Path, pictures: np.ndarray, monkeypatch: pyt
     text = (
         f'name: "d" type: "ImageData" top: "data" top: "label" transform_param {{ {TRANSFORM} }} '
         f"data_param {{ workers: %d cache_mib: 0 }} "
-        f'image_data_param {{ source: "{tmp_path}/list.txt" batch_size: 8 shuffle: true rand_skip: 9 }}'
+        f'image_data_param {{ source: "{tmp_path}/list.txt" batch_size: 4 shuffle: true rand_skip: 9 }}'
     )
     assert len({digest(text % workers) for workers in WORKERS}) == 1

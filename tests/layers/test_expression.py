@@ -20,7 +20,7 @@ from caffelite.graph import state_of
 from caffelite.net import Net
 from caffelite.proto import TRAIN, NetParameter
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 Shape = tuple[int, ...]
 SHAPES: list[Shape] = [(2, 3, 4), (3, 1), (4,)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 ONE = [
     'type: "AbsVal"',

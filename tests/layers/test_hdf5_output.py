@@ -23,7 +23,7 @@ from caffelite.proto import TEST, NetParameter
 from caffelite.pycaffe.net import Net as View
 
 from ..conftest import find_golden
-from .conform import build, run_at
+from .alone import build, run_at
 
 
 @pytest.mark.parametrize("case", ["two_d", "four_d"])

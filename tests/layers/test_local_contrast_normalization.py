@@ -8,7 +8,7 @@ import torch
 
 from caffelite.errors import LayerError
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 Shape = tuple[int, ...]
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -59,8 +59,8 @@ WINDOWS = [
 @pytest.mark.parametrize("across", [True, False], ids=["across", "within"])
 @pytest.mark.parametrize(("window", "size", "sigma"), WINDOWS)
 @pytest.mark.parametrize("floor", ["", "mean_floor: false threshold: 0.5"])
-def test_formula(  # type: ignore[no-untyped-def]
-    window: str, size: int, sigma: float | None, floor: str, across: bool, memory_format
+def test_formula(
+    window: str, size: int, sigma: float | None, floor: str, across: bool, memory_format: torch.memory_format
 ) -> None:
     x = np.random.default_rng(3).standard_normal((2, 3, 5, 7))
     param = f"{window} {floor} norm_region: {'ACROSS_CHANNELS' if across else 'WITHIN_CHANNEL'}"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from caffelite.proto import BlobProto
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 NORMALIZATIONS = ("FULL", "VALID", "BATCH_SIZE", "NONE")
 

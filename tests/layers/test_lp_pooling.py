@@ -11,7 +11,7 @@ import torch
 from caffelite.errors import LayerError
 from caffelite.layerkit.windows import Window, pooled
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 Shape = tuple[int, ...]
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -47,8 +47,8 @@ def _by_windows(x: np.ndarray, p: float, window: Window, ceil: bool) -> np.ndarr
         ("global_pooling: true", (2, 3, 4, 5), ((4, 5), (1, 1), (0, 0)), True),
     ],
 )
-def test_norms_by_hand(  # type: ignore[no-untyped-def]
-    param: str, shape: Shape, window: tuple, ceil: bool, p: float, memory_format
+def test_norms_by_hand(
+    param: str, shape: Shape, window: tuple, ceil: bool, p: float, memory_format: torch.memory_format
 ) -> None:
     layer, (top,) = _layer(f"p: {p} {param}", shape)
     x = np.random.default_rng(1).standard_normal(shape)

@@ -19,7 +19,7 @@ from caffelite.graph import state_of
 from caffelite.net import Net
 from caffelite.proto import TRAIN, NetParameter
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Forward = Callable[[Floats], Floats]

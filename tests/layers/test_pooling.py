@@ -1,4 +1,4 @@
-"""Pooling against the recorded cases, and against loops over every window written from the formulas."""
+"""Pooling against loops over every window, written from the formulas."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ import torch
 
 from caffelite.errors import LayerError
 
-from .conform import Case, Replay, build, cases, run_at
+from .alone import build, run_at
 
 FLT_MAX = np.finfo(np.float32).max
 FORMATS = [torch.contiguous_format, torch.channels_last]
-
-
-@pytest.mark.parametrize("memory_format", FORMATS, ids=["nchw", "nhwc"])
-@pytest.mark.parametrize("case", cases(["Pooling"]), ids=str)
-def test_recorded_case(case: Case, memory_format: torch.memory_format) -> None:
-    assert Replay(case, memory_format).check() > 0
 
 
 # kernel, stride, pad (rows and columns), round_mode, image
@@ -87,10 +81,9 @@ def _ids(case: tuple) -> str:
     return f"k{kernel}s{stride}p{pad}{mode}{image}".replace(" ", "")
 
 
-@pytest.mark.parametrize("memory_format", FORMATS, ids=["nchw", "nhwc"])
 @pytest.mark.parametrize("mode", ["CEIL", "FLOOR"])
 @pytest.mark.parametrize("kernel", sorted({case[0] for case in GRID}), ids=str)
-def test_every_window_by_hand(kernel: tuple[int, int], mode: str, memory_format: torch.memory_format) -> None:
+def test_every_window_by_hand(kernel: tuple[int, int], mode: str) -> None:
     random = np.random.default_rng(1)
     tried = 0
     for case in GRID:
@@ -101,24 +94,29 @@ def test_every_window_by_hand(kernel: tuple[int, int], mode: str, memory_format:
         x = random.integers(-4, 5, (2, 3, *case[4])).astype(np.float32)
         dy = random.standard_normal((2, 3, *sizes)).astype(np.float32)
         want = _by_loops(x, case, dy)
-        bottom = torch.from_numpy(x).contiguous(memory_format=memory_format).requires_grad_()
-        layer, declared = build(_text("MAX", case, 'top: "y" top: "mask"'), x.shape)
-        y, mask = layer.forward(run_at(), [bottom], [])
-        assert declared == [y.shape, mask.shape] == [dy.shape] * 2, _ids(case)
-        np.testing.assert_array_equal(y.detach(), want["max"].astype(np.float32), _ids(case))
-        np.testing.assert_array_equal(mask, want["mask"], _ids(case))
-        (dx,) = torch.autograd.grad(y, bottom, torch.from_numpy(dy))
-        np.testing.assert_allclose(dx, want["dmax"], rtol=1e-5, atol=1e-5, err_msg=_ids(case))
-        layer, _ = build(_text("MAX", case), x.shape)
-        assert torch.equal(layer.forward(run_at(), [bottom], [])[0], y), _ids(case)
-        layer, declared = build(_text("AVE", case), x.shape)
-        (y,) = layer.forward(run_at(), [bottom], [])
-        assert declared == [dy.shape]
-        np.testing.assert_allclose(y.detach(), want["ave"], rtol=1e-5, atol=1e-6, err_msg=_ids(case))
-        (dx,) = torch.autograd.grad(y, bottom, torch.from_numpy(dy))
-        np.testing.assert_allclose(dx, want["dave"], rtol=1e-5, atol=1e-5, err_msg=_ids(case))
+        for memory_format in FORMATS:
+            _check_windows(case, torch.from_numpy(x).contiguous(memory_format=memory_format), dy, want)
         tried += 1
     assert tried > 10
+
+
+def _check_windows(case: tuple, x: torch.Tensor, dy: np.ndarray, want: dict[str, np.ndarray]) -> None:
+    bottom, about = x.requires_grad_(), f"{_ids(case)} {x.stride()}"
+    layer, declared = build(_text("MAX", case, 'top: "y" top: "mask"'), x.shape)
+    y, mask = layer.forward(run_at(), [bottom], [])
+    assert declared == [y.shape, mask.shape] == [dy.shape] * 2, about
+    np.testing.assert_array_equal(y.detach(), want["max"].astype(np.float32), about)
+    np.testing.assert_array_equal(mask, want["mask"], about)
+    (dx,) = torch.autograd.grad(y, bottom, torch.from_numpy(dy))
+    np.testing.assert_allclose(dx, want["dmax"], rtol=1e-5, atol=1e-5, err_msg=about)
+    layer, _ = build(_text("MAX", case), x.shape)
+    assert torch.equal(layer.forward(run_at(), [bottom], [])[0], y), about
+    layer, declared = build(_text("AVE", case), x.shape)
+    (y,) = layer.forward(run_at(), [bottom], [])
+    assert declared == [dy.shape], about
+    np.testing.assert_allclose(y.detach(), want["ave"], rtol=1e-5, atol=1e-6, err_msg=about)
+    (dx,) = torch.autograd.grad(y, bottom, torch.from_numpy(dy))
+    np.testing.assert_allclose(dx, want["dave"], rtol=1e-5, atol=1e-5, err_msg=about)
 
 
 @pytest.mark.parametrize("phase", [0, 1], ids=["TRAIN", "TEST"])

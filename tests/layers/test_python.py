@@ -21,7 +21,7 @@ from caffelite.net import Net
 from caffelite.proto import TEST, TRAIN, NetParameter
 
 from . import user_layers
-from .conform import build, run_at
+from .alone import build, run_at
 
 BOTH = pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
 PLACE = Path(user_layers.__file__)

@@ -1,4 +1,4 @@
-"""RNN, LSTM and LSTMUnit against the recorded cases, loops written from the formulas, and finite differences."""
+"""RNN, LSTM and LSTMUnit against loops written from the formulas, and finite differences."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ import torch
 from caffelite import ops
 from caffelite.errors import LayerError, SnapshotError
 from caffelite.fillers import fill
+from caffelite.layerkit import Layer
 from caffelite.runtime.seeds import generator
 
-from .conform import Case, Replay, build, cases, close, run_at
+from ..recorded import close
+from .alone import build, run_at
 
 Shape = tuple[int, ...]
 STATES = {"RNN": ("h",), "LSTM": ("h", "c")}
 SPREAD = 'weight_filler { type: "uniform" min: -0.5 max: 0.5 }'
-
-
-@pytest.mark.parametrize("case", cases(["RNN", "LSTM", "LSTMUnit"]), ids=str)
-def test_recorded_case(case: Case) -> None:
-    assert Replay(case).check() > 0
 
 
 def _layer(type: str, param: str, *bottoms: Shape, outputs: int = 3) -> tuple:
@@ -49,7 +46,7 @@ def _values(shapes: list[Shape], cont: np.ndarray, seed: int = 1) -> list[torch.
     return [torch.from_numpy(np.asarray(value, np.float64)) for value in values]
 
 
-def _weights(layer, seed: int = 2) -> list[torch.Tensor]:  # type: ignore[no-untyped-def]
+def _weights(layer: Layer, seed: int = 2) -> list[torch.Tensor]:
     random = np.random.default_rng(seed)
     return [torch.from_numpy(random.uniform(-0.7, 0.7, spec.shape)) for spec in layer.weights]
 
@@ -67,7 +64,9 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
-def _by_steps(type: str, bottoms: list[np.ndarray], weights: list[np.ndarray], static: bool, states: list[np.ndarray]):  # type: ignore[no-untyped-def]
+def _by_steps(
+    type: str, bottoms: list[np.ndarray], weights: list[np.ndarray], static: bool, states: list[np.ndarray]
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """A loop over steps and sequences."""
     x, cont = bottoms[0].reshape(*bottoms[1].shape, -1), bottoms[1]
     weights = list(weights)
@@ -431,7 +430,9 @@ def test_the_number_of_values_may_not_change() -> None:
         ),
     ],
 )  # fmt: skip
-def test_debug_info_tells_every_step(type: str, blobs: list[str], reader: str, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_debug_info_tells_every_step(
+    type: str, blobs: list[str], reader: str, caplog: pytest.LogCaptureFixture
+) -> None:
     shapes = _shapes(type, 2, 2, False, False)
     layer, _ = _layer(type, "debug_info: true", *shapes)
     silent, _ = _layer(type, "", *shapes)
@@ -467,7 +468,9 @@ def test_unit_gradient() -> None:
     assert layer.ungraded == {2}
 
 
-def _unit_backward(before: np.ndarray, gates: np.ndarray, cont: np.ndarray, to_c: np.ndarray, to_h: np.ndarray):  # type: ignore[no-untyped-def]
+def _unit_backward(
+    before: np.ndarray, gates: np.ndarray, cont: np.ndarray, to_c: np.ndarray, to_h: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """As src/caffe/layers/lstm_unit_layer.cpp has it: the slope of f is that of cont·σ(f)."""
     i, f, o, g = np.split(gates, 4, -1)
     i, f, o, g = _sigmoid(i), cont[..., None] * _sigmoid(f), _sigmoid(o), np.tanh(g)

@@ -7,7 +7,7 @@ import torch
 
 from caffelite.layerkit import Layer
 
-from .conform import build, run_at
+from .alone import build, run_at
 
 Shape = tuple[int, ...]
 

@@ -17,7 +17,7 @@ from caffelite.upgrade import upgrade_net
 
 from ..data.by_hand import batch, layer_from, opened
 from ..data.databases import numbered, write_images
-from .conform import build, run_at
+from .alone import build, run_at
 
 ENGINES = {
     "Convolution": "convolution_param {{ engine: {} num_output: 2 kernel_size: 3 pad: 1 }}",
@@ -73,7 +73,7 @@ def test_an_embedding_begins_with_its_fillers_and_learns_from_every_occurrence(o
     np.testing.assert_array_equal(net.params["e"][1].diff, [3, 3])
 
 
-def test_force_encoded_color_changes_nothing_and_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_force_encoded_color_changes_nothing_and_is_warned_of(tmp_path: Path) -> None:
     path = write_images(tmp_path / "db", numbered(2))
     text = (
         'name: "d" type: "Data" top: "x" '
@@ -82,7 +82,7 @@ def test_force_encoded_color_changes_nothing_and_is_warned_of(tmp_path: Path, ca
     with opened(layer_from(text)) as layer:
         assert layer.shapes([]) == [(2, 1, 4, 4)]
         np.testing.assert_array_equal(batch(layer)[0], numbered(2))
-    assert "data_param.force_encoded_color has no effect" in caplog.text
+        assert [fault.message.split(":")[0] for fault in layer.warnings()] == ["force_encoded_color has no effect"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from caffelite.layerkit.windows import Window, convolution_window, convolved, po
 from caffelite.layers.convolution import Convolution
 from caffelite.layers.pooling import Pooling
 
-from .conform import settings
+from .alone import settings
 
 
 def _convolution(text: str, axes: int = 2) -> Window:

@@ -13,7 +13,7 @@ from caffelite.graph import state_of
 from caffelite.net import Net
 from caffelite.proto import TEST, TRAIN
 
-from ..layers.conform import close
+from ..recorded import close
 
 NET = """
 layer {{ name: "in" type: "Input" top: "x" top: "cont" top: "label"

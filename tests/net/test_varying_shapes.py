@@ -131,6 +131,8 @@ LAST = {
     "selector": 'type: "Filter" bottom: "y" bottom: "learned" top: "z" loss_weight: 1',
     "index": 'type: "Embed" bottom: "learned" top: "z" loss_weight: 1 embed_param { input_dim: 2 num_output: 1 }',
     "threshold": 'type: "Threshold" bottom: "learned" top: "z" loss_weight: 1',
+    "argmax": 'type: "ArgMax" bottom: "learned" top: "z" loss_weight: 1',
+    "argmax, values": 'type: "ArgMax" bottom: "learned" top: "z" loss_weight: 1 argmax_param { out_max_val: true }',
 }
 
 

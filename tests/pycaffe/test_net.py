@@ -12,7 +12,7 @@ from caffelite.errors import CaffeliteError
 from caffelite.snapshot import read_state, write_state
 
 from ..conftest import CARRIED
-from ..layers.conform import close
+from ..recorded import close
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -245,3 +245,13 @@ def test_weights_can_be_written_between_steps(tmp_path, monkeypatch):
     # With negative biases and no weights ReLU passes nothing on, so nothing can have moved.
     assert not weights.any()
     assert not solver.net.blobs["y"].data.any()
+
+
+def test_what_is_odd_about_a_net_is_logged(tmp_path, caplog):
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "m" type: "MemoryData" top: "x" top: "y" transform_param { scale: 2 }\n'
+        "memory_data_param { batch_size: 1 channels: 1 height: 1 width: 1 } }"
+    )
+    caffelite.Net(path, caffelite.TEST)
+    assert 'layer "m" (MemoryData): transform_param has no effect: arrays are taken as they are' in caplog.text

@@ -15,9 +15,8 @@ import torch
 
 from caffelite import assembly
 from caffelite.errors import DivergedError, LayerError, SettingsError
-from caffelite.layerkit import Run
+from caffelite.layerkit import Run, losses
 from caffelite.layerkit.losses import class_labels, marked
-from caffelite.layers import softmax_with_loss
 from caffelite.logs.records import Displayed, Note, NotFinite, Record, Snapshotted, Tested
 from caffelite.net import search
 from caffelite.solver import Solver
@@ -435,7 +434,7 @@ def test_a_label_that_nobody_could_check_is_named(monkeypatch: pytest.MonkeyPatc
         elsewhere.append(False)
         compute(*arguments)
 
-    monkeypatch.setattr(softmax_with_loss, "class_labels", labels)
+    monkeypatch.setattr(losses, "class_labels", labels)
     monkeypatch.setattr(search, "_compute_on_the_cpu", on_the_cpu)
     training = solver(CLASSES, on_nan, deferred=True, display=6)
     with pytest.raises(LayerError) as caught:

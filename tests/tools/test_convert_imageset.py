@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -15,9 +13,10 @@ from caffelite.errors import DataError
 from caffelite.proto import Datum
 from caffelite.tools import image_lists
 from caffelite.tools.convert_imageset import Options, convert
-from tests.conftest import REPO, find_golden
+from tests.conftest import find_golden
 
 from .databases import contents
+from .killing import kill
 
 CASES = {
     "color": ("list.txt", Options()),
@@ -277,13 +276,7 @@ def test_a_killed_conversion_leaves_what_was_there(tmp_path: Path, number: int) 
     convert(root, listed(tmp_path, "a.png 5"), target)
     before = contents(target)
     names = listed(tmp_path, *["a.png 1"] * 1100)
-    command = [sys.executable, "-c", KILLED, str(root), str(names), str(target)]
-    process = subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"100\n"
-    process.send_signal(number)
-    process.wait()
-    process.stdout.close()
+    assert kill(number, KILLED, root, names, target) == b"100\n"
     assert contents(target) == before
     if number == signal.SIGINT:
         assert not list(tmp_path.glob(".*"))

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -13,10 +11,12 @@ from PIL import Image
 from caffelite.data.image_files import read_labelled
 from caffelite.errors import DataError
 from caffelite.proto import Datum
+from caffelite.tools import copying, hdf5_tables
 from caffelite.tools.copying import FORMS, Copied, copy, form_of
-from tests.conftest import REPO, find_golden
+from tests.conftest import find_golden
 
 from .databases import contents, write, write_datums
+from .killing import kill
 
 
 def datums(path: Path) -> list[Datum]:
@@ -267,8 +267,10 @@ def test_links_in_an_hdf5_file_are_followed(tmp_path: Path) -> None:
     assert [datum.label for datum in datums(tmp_path / "db")] == [3, 4]
 
 
-def test_large_images_are_copied_in_small_portions(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (5, 3, 2500, 2000), dtype=np.uint8)
+def test_large_images_are_copied_in_small_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (copying, hdf5_tables):
+        monkeypatch.setattr(module, "_BYTES_AT_ONCE", 32 << 10)
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 100, 50), dtype=np.uint8)
     told: list[int] = []
     source = hdf5(tmp_path / "x.h5", data=images, label=np.arange(5))
     copy(source, tmp_path / "y.h5", "hdf5", progress=lambda what, done, total: told.append(done))
@@ -315,12 +317,6 @@ copy(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], progress=slowly)
 def test_a_killed_copy_leaves_nothing_under_the_name(to: str, number: int, database: Path, tmp_path: Path) -> None:
     if to == "leveldb":
         pytest.importorskip("plyvel")
-    command = [sys.executable, "-c", KILLED, str(database), str(tmp_path / "copy"), to]
-    process = subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    assert process.stdout.readline() in (b"256\n", b"300\n")
-    process.send_signal(number)
-    process.wait()
-    process.stdout.close()
+    assert kill(number, KILLED, database, tmp_path / "copy", to) in (b"256\n", b"300\n")
     left = [file.name for file in tmp_path.iterdir() if file != database]
     assert len(left) == (number == signal.SIGKILL) and "copy" not in left

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
@@ -19,9 +17,10 @@ from caffelite.proto import TRAIN, AugmentationParameter, Datum, TransformationP
 from caffelite.tools import scratch
 from caffelite.tools.expand import expand
 from caffelite.tools.variants import Variants
-from tests.conftest import REPO, find_golden
+from tests.conftest import find_golden
 
 from .databases import contents, write, write_datums
+from .killing import kill
 
 COUNT = 150
 EDGE, ZERO, REFLECT = AugmentationParameter.EDGE, AugmentationParameter.ZERO, AugmentationParameter.REFLECT
@@ -299,12 +298,6 @@ expand(Path(sys.argv[1]), Path(sys.argv[2]), Variants(4), progress=slowly)
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_killed_it_leaves_nothing_under_the_name(number: int, database: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLED, str(database), str(tmp_path / "db")]
-    process = subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"2000\n"
-    process.send_signal(number)
-    process.wait()
-    process.stdout.close()
+    assert kill(number, KILLED, database, tmp_path / "db") == b"2000\n"
     left = [file.name for file in tmp_path.iterdir() if file != database]
     assert len(left) == (number == signal.SIGKILL) and "db" not in left

@@ -14,11 +14,11 @@ import pytest
 from caffelite.data.sources import acquire, release
 from caffelite.errors import DataError
 from caffelite.proto import Datum
-from caffelite.tools.writers import Record, kinds, write_images, write_records
-from caffelite.tools.writers.lmdb import _FIRST_MAP
+from caffelite.tools.writers import Record, kinds, leveldb, lmdb, write_images, write_records
 from tests.conftest import REPO, find_golden
 
 from .databases import contents
+from .killing import kill
 
 KINDS = ["lmdb", "leveldb"]
 BOTH = pytest.mark.parametrize("backend", KINDS)
@@ -44,9 +44,14 @@ def test_what_was_written_is_read_by_the_librarys_own_hand(backend: str, tmp_pat
 
 
 @BOTH
-def test_large_data_sets_make_room_for_themselves(backend: str, tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (12000, 1, 60, 60), dtype=np.uint8)
-    assert images.nbytes > 32 * _FIRST_MAP
+def test_large_data_sets_make_room_for_themselves(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large beside what there is room for at first."""
+    monkeypatch.setattr(lmdb, "_FIRST_MAP", 1 << 16)
+    monkeypatch.setattr(leveldb, "_BUFFER", 1 << 16)
+    images = np.random.default_rng(0).integers(0, 256, (3000, 1, 28, 28), dtype=np.uint8)
+    assert images.nbytes > 32 * (1 << 16)
     write_images(tmp_path / "db", images, [0] * len(images), backend=backend)
     values = [Datum.FromString(value).data for _, value in contents(tmp_path / "db")]
     assert b"".join(values) == images.tobytes()
@@ -214,17 +219,7 @@ def test_a_killed_conversion_leaves_nothing_half_made(
     if there:
         write_images(path, np.ones((4, 1, 2, 2), np.uint8), range(4), backend=backend)
     before = contents(path) if there else None
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(path), str(there), backend],
-        cwd=REPO,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"1000\n"
-    process.send_signal(signal_number)
-    process.wait()
-    process.stdout.close()
+    assert kill(signal_number, KILLED, path, there, backend) == b"1000\n"
     assert (contents(path) if path.exists() else None) == before
     left = [file.name for file in tmp_path.iterdir() if file != path]
     assert len(left) == (1 if signal_number == signal.SIGKILL else 0)

@@ -5,7 +5,6 @@ Nothing lies under a database's name until it is whole.
 
 from __future__ import annotations
 
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from ...errors import DataError, Fault
 from ...proto import Datum
 from ...registry import Registry
 from ..progress import Progress
-from ..whole import whole
+from ..whole import whole, writing
 
 Record = tuple[bytes, bytes]
 """A key and a value."""
@@ -126,28 +125,19 @@ def write_records(
     path = path.absolute()
     done = 0
     with whole(path) as unfinished:
-        with _told_of(path, unfinished):
+        with writing(path, unfinished):
             unfinished.mkdir()
             writer = kinds[backend](unfinished)
         with closing(writer):
             for part in _parts(records):
-                with _told_of(path, unfinished):
+                with writing(path, unfinished):
                     writer.put(part)
                 done += len(part)
                 if progress:
                     progress(path.name, done, total)
-            with _told_of(path, unfinished):
+            with writing(path, unfinished):
                 writer.finish()
     return done
-
-
-@contextmanager
-def _told_of(path: Path, unfinished: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        said = (os.strerror(error.errno) if error.errno else str(error)).replace(str(unfinished), str(path))
-        raise DataError(Fault(f'writing "{path}" failed: {said}', help="is there room on the disk?")) from error
 
 
 @contextmanager

@@ -12,8 +12,7 @@ import pytest
 
 from caffelite.errors import SnapshotError
 from caffelite.proto import LayerParameter
-from caffelite.snapshot import LayerParts, read_state, read_weights
-from caffelite.solver import hdf5
+from caffelite.snapshot import LayerParts, hdf5, read_state, read_weights
 
 
 def contents(path: Path) -> dict[str, Any]:

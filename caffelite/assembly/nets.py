@@ -1,0 +1,159 @@
+"""Net file → Net."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .. import graph as graphs
+from .. import prototxt
+from ..errors import Fault, GraphError, Places, did_you_mean, nowhere
+from ..layerkit import layers
+from ..proto import TEST, NetParameter
+from ..runtime import seeds
+from ..upgrade import upgrade_net
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..net import Loaded, Net
+
+Warn = Callable[[Fault], None]
+"""Takes what is odd but harmless."""
+
+
+Told = Callable[[str, list["Loaded"]], None]
+"""Takes the path of a weight file and what became of each layer."""
+
+
+def untold(_path: str, _report: list[Loaded]) -> None:
+    """The :data:`Told` of somebody who does not want to know."""
+
+
+def silent(_fault: Fault) -> None:
+    """The :data:`Warn` of somebody who does not want to know."""
+
+
+def make_layer(param: Any, phase: int, places: Places, *, allow_python: bool = True) -> Any:
+    """The layer a LayerParameter asks for.
+
+    Raises:
+        GraphError: no such type; the message proposes the nearest.  Or the type runs code that the file names, and
+            that is not allowed.
+    """
+    kind = layers.get(param.type)
+    if kind is None:
+        what = f'unknown layer type "{param.type}"' if param.type else "the layer has no type"
+        help = did_you_mean(param.type, layers.names()) or layers.known()
+        raise GraphError(Fault(what, places("type"), help, param.name, param.type or None))
+    code = kind.code(param)
+    if code is not None and not allow_python:
+        what = f'would run Python code that the file names: "{code}"'
+        help = "--allow-python lets it; do so only for a file and a module that you trust"
+        raise GraphError(Fault(what, places("python_param"), help, param.name, param.type))
+    return kind(param, phase, places)
+
+
+@dataclass(slots=True)
+class NetFile:
+    """A net as read and upgraded, with what was odd about it.
+
+    `strict`: what is odd about its graph is an error.  `allow_python`: its layers may run code that it names.
+    """
+
+    message: Any
+    places: Places = nowhere
+    warnings: list[Fault] = field(default_factory=list)
+    path: str | None = None
+    strict: bool = False
+    allow_python: bool = True
+
+
+def read_net(
+    path: str | os.PathLike[str], *, strict: bool = False, sets: Sequence[str] = (), allow_python: bool = True
+) -> NetFile:
+    """A net's prototxt of any age, brought to today's form.
+
+    Raises:
+        PrototxtError, UpgradeError: with every fault of the file.
+    """
+    text = prototxt.load(os.fspath(path), NetParameter, strict=strict)
+    return upgraded(text, os.fspath(path), strict=strict, sets=sets, allow_python=allow_python)
+
+
+def upgraded(
+    text: prototxt.Loaded[Any], path: str, *, strict: bool, sets: Sequence[str], allow_python: bool
+) -> NetFile:
+    """A net as read from `path`, brought to today's form; the rest as in :func:`read_net`."""
+    today = upgrade_net(text.message, text.places)
+    text = replace(text, message=today.message, places=today.places)
+    if sets:
+        text = prototxt.override(text, sets, strict)
+    return NetFile(text.message, text.places, [*text.warnings, *today.notes], path, strict, allow_python)
+
+
+def build_graph(
+    net: NetFile,
+    state: Any,
+    *,
+    given: Mapping[str, tuple[int, ...]] | None = None,
+    missing_data: bool = False,
+) -> graphs.Graph:
+    """The graph of a net in a state; see :func:`caffelite.graph.build`.
+
+    With `missing_data`, warnings stay warnings in a strict file: the caller goes on to find everything.
+    """
+    factory = partial(make_layer, allow_python=net.allow_python)
+    graph = graphs.build(net.message, state, factory, net.places, given=given, missing_data=missing_data)
+    if net.strict and graph.warnings and not missing_data:
+        raise GraphError(replace(fault, severity="error") for fault in graph.warnings)
+    return graph
+
+
+def load_net(
+    path: str | os.PathLike[str],
+    phase: int = TEST,
+    *,
+    level: int | None = None,
+    stages: Iterable[str] = (),
+    weights: Sequence[str] = (),
+    device: torch.device | None = None,
+    seed: int | None = None,
+    observed: bool = False,
+    strict: bool = False,
+    sets: Sequence[str] = (),
+    allow_python: bool = True,
+    warn: Warn = silent,
+    loaded: Told = untold,
+) -> Net:
+    """A net file as a runnable net, with trained weights where files are named.
+
+    Args:
+        path: the net's prototxt, of any age.
+        phase, level, stages: the NetState to build it in, over the file's own.
+        weights: caffemodels to copy weights from, in order.
+        device: where to compute; the CPU where nothing is said.
+        seed: of all its random draws; one of the system's where nothing is said.
+        observed: keep every blob and gradient.
+        strict: warnings of the file are errors.
+        sets: assignments put over the file ("layer[ip1].inner_product_param.num_output=300").
+        allow_python: its Python layers may run.
+        warn: told what is odd.
+        loaded: told which layers got weights from each file.
+
+    Raises:
+        CaffeliteError: with every fault found at the first step that finds any.
+    """
+    from ..net import Net
+
+    file = read_net(path, strict=strict, sets=sets, allow_python=allow_python)
+    graph = build_graph(file, graphs.state_of(file.message, phase, level, stages))
+    for fault in (*file.warnings, *graph.warnings):
+        warn(fault)
+    net = Net(graph, device, seeds.fresh() if seed is None else seed, observed=observed)
+    for weight_file in weights:
+        loaded(weight_file, net.load_weights(weight_file))
+    return net
