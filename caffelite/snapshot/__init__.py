@@ -5,7 +5,7 @@ from .blobs import array_to_blob, blob_to_array
 from .caffemodel import LayerParts, LayerWeights, NetParts, Weights, read_weights, write_weights
 from .kinds import Kind, kind_of
 from .names import Snapshot, newest, snapshot_names, snapshots
-from .solverstate import SolverStateData, find_learned_net, read_state, write_state
+from .solverstate import SolverStateData, digest_of, read_state, weights_of, write_state
 
 __all__ = [
     "Kind",
@@ -15,7 +15,7 @@ __all__ = [
     "Snapshot",
     "SolverStateData",
     "Weights",
-    "find_learned_net",
+    "digest_of",
     "blob_to_array",
     "kind_of",
     "newest",
@@ -24,6 +24,7 @@ __all__ = [
     "snapshot_names",
     "snapshots",
     "array_to_blob",
+    "weights_of",
     "write_atomic",
     "write_state",
     "write_weights",

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _MOST_BLOBS = 100_000
 """More than any net has; a larger number is no number of a blob, and counting up to it would not end."""
 
+_RUN = "caffelite_run"
+"""The data set that holds a RunState; the original has none of that name."""
+
 LayerArrays = tuple[str, "list[Array | None]", "list[Array | None]"]
 
 
@@ -81,8 +84,8 @@ def _array(dataset: Any) -> Array:
     return np.asarray(dataset[()], dtype=np.float32)
 
 
-def read_state_fields(path: str | Path) -> tuple[int, str | None, list[Array], int]:
-    """Iteration, learned net, history and current step of a solver state.
+def read_state_fields(path: str | Path) -> tuple[int, str | None, list[Array], int, bytes | None]:
+    """Iteration, learned net, history, current step, and the bytes of the RunState, of a solver state.
 
     Raises:
         SnapshotError: the file is damaged.
@@ -96,7 +99,8 @@ def read_state_fields(path: str | Path) -> tuple[int, str | None, list[Array], i
         if not isinstance(text, str | None):
             raise TypeError("learned_net is no text")
         step = _integer(file["current_step"]) if "current_step" in file else 0
-        return _integer(file["iter"]), text, history, step
+        run = np.asarray(file[_RUN][()], np.uint8).tobytes() if _RUN in file else None
+        return _integer(file["iter"]), text, history, step, run
 
 
 def _integer(dataset: Any) -> int:
@@ -139,7 +143,7 @@ def write_weights(path: str, layers: Sequence[LayerParts], owned: Collection[tup
 
 
 def write_state(path: str, state: SolverStateData) -> None:
-    """Write iter, learned_net, current_step and the group history with datasets 0, 1, ….
+    """Write iter, learned_net, current_step, the group history with datasets 0, 1, …, and the RunState's bytes.
 
     Raises:
         SnapshotError: the file cannot be written.
@@ -150,6 +154,9 @@ def write_state(path: str, state: SolverStateData) -> None:
         file.create_dataset("current_step", data=np.array([state.current_step], np.int32))
         if state.learned_net is not None:
             _string(file, "learned_net", state.learned_net)
+        if state.run is not None:
+            run = state.run.SerializeToString(deterministic=True)
+            file.create_dataset(_RUN, data=np.frombuffer(run, np.uint8))
         history = file.create_group("history")
         for index, values in enumerate(state.history):
             history.create_dataset(str(index), data=np.asarray(values, np.float32))

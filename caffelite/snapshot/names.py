@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import SnapshotError
+from ..errors import Fault, SnapshotError
 from .caffemodel import read_weights
-from .solverstate import find_learned_net, read_state
+from .solverstate import read_state, weights_of
 
 
 class Snapshot(NamedTuple):
@@ -39,14 +41,22 @@ def snapshots(prefix: str | Path) -> list[Snapshot]:
     return sorted(found)
 
 
-def newest(prefix: str | Path) -> Snapshot | None:
-    """The newest snapshot of a prefix that is whole: both files are there and can be read."""
+def newest(prefix: str | Path, passed_over: Callable[[Fault], object] = lambda fault: None) -> Snapshot | None:
+    """The newest snapshot of a prefix that is whole: both files are there, can be read, and belong together.
+
+    Args:
+        prefix: what the names of its files begin with.
+        passed_over: told what is wrong with newer ones.
+    """
     for snapshot in reversed(snapshots(prefix)):
         try:
-            learned_net = read_state(snapshot.state).learned_net or snapshot.model.name
-            model = find_learned_net(snapshot.state, learned_net)
+            state = read_state(snapshot.state)
+            model = weights_of(snapshot.state, replace(state, learned_net=state.learned_net or snapshot.model.name))
+            assert model is not None
             read_weights(model)
-        except SnapshotError:
+        except SnapshotError as error:
+            for fault in error.faults:
+                passed_over(fault)
             continue
         return snapshot._replace(model=model)
     return None

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from ..errors import Fault, Place, SnapshotError
+from ..proto import RunState
 from .atomic import write_atomic
 from .blobs import Array, decode, encode_all
 from .hdf5 import read_state_fields
 from .kinds import HDF5_MAGIC, Kind, binary_kind, fault, hdf5_kind, read_bytes
 from .wire import BYTES, Piece, WireError, bytes_field, fields, number_field
 
-_ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4
+_ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP, _RUN = 1, 2, 3, 4, 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,15 @@ class SolverStateData:
         learned_net: path of the weights written with it, as the run gave it; None where there is none.
         history: the solver's own arrays, in the order of the parameters; a second kind (AdaDelta, Adam) after all of
             the first.
-        current_step: drops of the rate so far (lr_policy step and multistep).
+        current_step: drops of the rate so far (lr_policy step, multistep and plateau).
+        run: all else that the next iteration depends on (a RunState); None in states of the original.
     """
 
     iter: int
     learned_net: str | None
     history: list[Array]
     current_step: int = 0
+    run: Any = None
 
 
 def read_state(path: str | Path) -> SolverStateData:
@@ -46,12 +51,29 @@ def read_state(path: str | Path) -> SolverStateData:
     data = read_bytes(path)
     if data.startswith(HDF5_MAGIC):
         _expect(path, hdf5_kind(path), Kind.HDF5_STATE)
-        return _in_range(path, SolverStateData(*read_state_fields(path)))
+        iteration, learned_net, history, step, run = read_state_fields(path)
+        state = SolverStateData(iteration, learned_net, history, step, _run_of(path, run))
+        return _in_range(path, state)
     _expect(path, binary_kind(data), Kind.STATE)
     try:
-        return _in_range(path, _read_binary(memoryview(data)))
+        state, run = _read_binary(memoryview(data))
     except WireError as error:
         raise fault(path, f"the solver state is damaged: {error}") from error
+    return _in_range(path, replace(state, run=_run_of(path, run)))
+
+
+def _run_of(path: str | Path, data: bytes | None) -> Any:
+    """The RunState in these bytes, if its numbers can be counts."""
+    if data is None:
+        return None
+    try:
+        run = RunState.FromString(data)
+    except DecodeError as error:
+        raise fault(path, f"the solver state is damaged: what it says of the run cannot be read ({error})") from error
+    for position in run.net:
+        if position.position < 0:
+            raise fault(path, f"the solver state is damaged: a net has made {position.position} forwards")
+    return run
 
 
 def _in_range(path: str | Path, state: SolverStateData) -> SolverStateData:
@@ -70,8 +92,9 @@ def _expect(path: str | Path, kind: Kind, wanted: Kind) -> None:
         raise fault(path, f"no solver state can be read: the file is {kind.value}", help if is_weights else None)
 
 
-def _read_binary(data: memoryview) -> SolverStateData:
-    numbers, learned_net, history = {_ITER: 0, _CURRENT_STEP: 0}, None, []
+def _read_binary(data: memoryview) -> tuple[SolverStateData, bytes | None]:
+    """The state without its RunState, and the bytes of that."""
+    numbers, learned_net, history, run = {_ITER: 0, _CURRENT_STEP: 0}, None, [], None
     for number, kind, value, _, _ in fields(data):
         if number in numbers and isinstance(value, int):
             numbers[number] = value
@@ -80,7 +103,9 @@ def _read_binary(data: memoryview) -> SolverStateData:
                 learned_net = bytes(value).decode("utf-8", "backslashreplace")
             elif number == _HISTORY:
                 history.append(decode(value)[0])
-    return SolverStateData(numbers[_ITER], learned_net, history, numbers[_CURRENT_STEP])
+            elif number == _RUN:
+                run = bytes(value)
+    return SolverStateData(numbers[_ITER], learned_net, history, numbers[_CURRENT_STEP]), run
 
 
 def write_state(path: str | Path, state: SolverStateData) -> None:
@@ -89,15 +114,46 @@ def write_state(path: str | Path, state: SolverStateData) -> None:
     Raises:
         SnapshotError: the file cannot be written.
     """
-    pieces = _encode(state.iter, state.learned_net, state.history, state.current_step)
+    pieces = _encode(state)
     write_atomic(path, lambda file: file.writelines(pieces))
 
 
-def _encode(iteration: int, learned_net: str | None, history: Sequence[Any], step: int) -> list[Piece]:
-    pieces: list[Piece] = [number_field(_ITER, iteration)]
-    if learned_net is not None:
-        pieces += bytes_field(_LEARNED_NET, [learned_net.encode()])
-    return [*pieces, *encode_all(history, (), _HISTORY), number_field(_CURRENT_STEP, step)]
+def _encode(state: SolverStateData) -> list[Piece]:
+    pieces: list[Piece] = [number_field(_ITER, state.iter)]
+    if state.learned_net is not None:
+        pieces += bytes_field(_LEARNED_NET, [state.learned_net.encode()])
+    pieces += [*encode_all(state.history, (), _HISTORY), number_field(_CURRENT_STEP, state.current_step)]
+    if state.run is not None:
+        pieces += bytes_field(_RUN, [state.run.SerializeToString(deterministic=True)])
+    return pieces
+
+
+def digest_of(path: str | Path) -> bytes:
+    """The digest of a weights file that a state keeps.
+
+    Raises:
+        SnapshotError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+    except OSError as error:
+        raise fault(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def weights_of(state_path: str | Path, state: SolverStateData) -> Path | None:
+    """The weights that belong to a state; None where it names none.
+
+    Raises:
+        SnapshotError: they are missing, or others than those that were written with it.
+    """
+    if not state.learned_net:
+        return None
+    path = find_learned_net(state_path, state.learned_net)
+    if state.run is not None and state.run.weights_digest and digest_of(path) != state.run.weights_digest:
+        help = f"go on from another snapshot; or begin a new run with these weights: --weights {path}"
+        raise fault(state_path, f"{path} does not hold the weights that were written with this state", help)
+    return path
 
 
 def find_learned_net(state_path: str | Path, learned_net: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,20 @@ class SmoothedLoss:
         self._losses: list[np.float32] = []
         self._next = 0
         self._mean = np.float32(0)
+
+    def window_of(self) -> list[float]:
+        """The losses that the mean is of, oldest first.  Waits for the device."""
+        self._fold()
+        return [float(loss) for loss in (*self._losses[self._next :], *self._losses[: self._next])]
+
+    def go_on(self, losses: Sequence[float], mean: float) -> None:
+        """Stand where `window_of` and `value` said this, be it with another window."""
+        self.clear()
+        if len(losses) > self.window:
+            for loss in losses:
+                self._push(np.float32(loss))
+        else:
+            self._losses, self._mean = [np.float32(loss) for loss in losses], np.float32(mean)
 
     def add(self, loss: Tensor) -> None:
         """Add the loss of one iteration, a 0-d tensor that nobody overwrites."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ..errors import DataError, SettingsError, SnapshotError
 from ..logs import records
 from ..logs.records import emit
 from ..logs.text import number
+from ..net.moment import Moment
 from . import state
 from .checks import folder_fault
 from .events import Action, Every, Request, nothing_asked
@@ -46,6 +48,7 @@ class Solver:
         current_step: the state of the rate policy (see :mod:`.policies`).
         rule: the update rule with its history.
         policy: the rate policy.
+        run_id: names the run, over all its stops and resumes.
         newest: the solver state that was written or read last.
         stopped: the last `step` or `solve` ended early because `request` said so.
     """
@@ -71,15 +74,18 @@ class Solver:
         for test_net in self.test_nets:
             test_net.debug_info = settings.debug_info
         self.policy = policies[settings.lr_policy]
+        self.run_id = secrets.token_hex(8)
         self.newest: str | None = None
         self.watch = Watch(self, on_nan)
         self._displays = Every(settings.display)
         self._tests = Every(settings.test_interval)
         self._tests_between = Every(settings.test_interval, first=0 if settings.test_initialization else 1)
         self._snapshots = Every(settings.snapshot)
-        self._smoothed = SmoothedLoss(settings.average_loss)
+        self.smoothed = SmoothedLoss(settings.average_loss)
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
         self._saved_at: int | None = None
+        self._restored = False
+        self._round: list[Moment] | None = None
         self._shown_at = 0
         self._shown_when = 0.0
 
@@ -123,7 +129,9 @@ class Solver:
         """Make that many updates, with the tests, displays and snapshots due between them; fewer when stopped."""
         end = self.iter + iterations
         self.stopped = False
-        self._smoothed.clear()
+        if not self._restored:
+            self.smoothed.clear()
+        self._restored = False
         self._shown_at, self._shown_when = self.iter, time.perf_counter()
         self.watch.begin()
         while self.iter < end:
@@ -155,7 +163,7 @@ class Solver:
         loss = self.accumulate(self.net)
         self.watch.after(loss)
         if self.settings.display:
-            self._smoothed.add(loss)
+            self.smoothed.add(loss)
         before = self.current_step
         rate = self._rate()
         if display:
@@ -215,8 +223,8 @@ class Solver:
         if self._displays(self.iter):
             start = self.watch.where(self.net)
             last = self.net.forward()
-            self._smoothed.add(last)
-            loss = self._smoothed.value()
+            self.smoothed.add(last)
+            loss = self.smoothed.value()
             emit(self.sinks, records.LastLoss(self.iter, loss))
             self.watch.ended(start, last)
         if self._tests(self.iter):
@@ -227,7 +235,7 @@ class Solver:
 
     def _display(self, rate: float) -> None:
         self.watch.settle()
-        outputs, loss, now = outputs_of(self.net.output_values()), self._smoothed.value(), time.perf_counter()
+        outputs, loss, now = outputs_of(self.net.output_values()), self.smoothed.value(), time.perf_counter()
         interval, seconds = self.iter - self._shown_at, now - self._shown_when
         self._shown_at, self._shown_when = self.iter, now
         emit(
@@ -248,11 +256,21 @@ class Solver:
     # -- testing --------------------------------------------------------------------------------------------------
 
     def test_all(self) -> None:
-        """Run every test net; a request to stop ends it."""
+        """Run every test net; a request to stop ends it, and lets them stand where they began."""
+        self._round = [Moment(net) for net in self.test_nets]
         for index in range(len(self.test_nets)):
             if self.stopped:
                 break
             self.test(index)
+        if self.stopped:
+            for moment, net in zip(self._round, self.test_nets, strict=True):
+                moment.put_back(net)
+        self._round = None
+
+    def moments(self) -> list[Moment]:
+        """Where the nets stand, the train net's first; in a round of tests, which is made again after a resume, the
+        test nets stand where it began."""
+        return [Moment(self.net), *(self._round or [Moment(net) for net in self.test_nets])]
 
     def test(self, index: int) -> None:
         """Run test net `index` on its `test_iter` batches."""
@@ -294,12 +312,13 @@ class Solver:
         emit(self.sinks, records.Snapshotted(self.iter, model, saved))
 
     def restore(self, path: str | os.PathLike[str]) -> None:
-        """Go on from a solverstate: weights, history, iteration and rate policy.
+        """Go on from a solverstate: weights, history, iteration and rate policy; and from one of ours exactly, with
+        all else that the next iteration depends on.
 
         Raises:
             SnapshotError: it cannot be read, or does not fit this net and solver type.  Nothing is changed then.
         """
-        state.restore(self, path)
+        self._restored = state.restore(self, path)
         self.newest = os.fspath(path)
         self._note("SGDSolver: restoring history", "sgd_solver.cpp:336")
 

@@ -20,13 +20,15 @@ from ..snapshot import (
     LayerParts,
     NetParts,
     SolverStateData,
-    find_learned_net,
+    digest_of,
     hdf5,
     read_state,
     snapshot_names,
+    weights_of,
     write_state,
     write_weights,
 )
+from . import run_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,19 +50,24 @@ def save(solver: Solver) -> tuple[str, str]:
     as_hdf5 = settings.snapshot_format == SolverParameter.HDF5
     model, saved = (str(path) + ".h5" * as_hdf5 for path in snapshot_names(settings.snapshot_prefix, solver.iter))
     layers = [LayerParts(*parts) for parts in net.arrays(settings.snapshot_diff)]
-    data = SolverStateData(solver.iter, model, [_array(slot) for slot in solver.rule.history], solver.current_step)
     if as_hdf5:
         owned = {(parameter.layer, parameter.slot) for parameter in net.parameters}
         hdf5.write_weights(model, layers, owned)
-        hdf5.write_state(saved, data)
     else:
         write_weights(model, NetParts(net.name, layers))
-        write_state(saved, data)
+    run = run_state.taken(solver)
+    run.weights_digest = digest_of(model)
+    history = [_array(slot) for slot in solver.rule.history]
+    data = SolverStateData(solver.iter, model, history, solver.current_step, run)
+    (hdf5.write_state if as_hdf5 else write_state)(saved, data)
     return model, saved
 
 
-def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
+def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
     """Put the state at `path` (binary or HDF5, told by content), and the weights it names, into the solver.
+
+    Returns:
+        Whether the run goes on exactly: the original's states say nothing of data and chance, which begin anew.
 
     Raises:
         SnapshotError: something cannot be read or does not fit.  Nothing is changed then.
@@ -68,8 +75,9 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     file = os.fspath(path)
     data = read_state(file)
     _check_history(solver, data.history, file)
-    if data.learned_net:
-        solver.net.load_weights(str(find_learned_net(file, data.learned_net)))
+    weights = weights_of(file, data)
+    if weights is not None:
+        solver.net.load_weights(str(weights))
     else:
         log.warning("%s names no weights (learned_net): the net keeps those it has", file)
     with torch.no_grad():
@@ -79,6 +87,9 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> None:
     for parameter in solver.net.parameters:
         parameter.update = None
     solver.iter, solver.current_step = data.iter, data.current_step
+    if data.run is not None:
+        run_state.put_back(solver, data.run)
+    return data.run is not None
 
 
 def _array(tensor: Tensor) -> np.ndarray:

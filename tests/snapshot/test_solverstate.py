@@ -13,7 +13,8 @@ from google.protobuf.message import DecodeError
 
 from caffelite import proto
 from caffelite.errors import SnapshotError
-from caffelite.snapshot import SolverStateData, find_learned_net, read_state, read_weights, write_state
+from caffelite.snapshot import SolverStateData, read_state, read_weights, write_state
+from caffelite.snapshot.solverstate import find_learned_net
 
 from ..conftest import ALL, CARRIED
 

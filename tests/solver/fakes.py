@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 
+from caffelite.layerkit import Run
 from caffelite.proto import LayerParameter, SolverParameter
 from caffelite.snapshot import read_weights
 from caffelite.solver import Settings
@@ -69,6 +71,7 @@ class FakeNet:
         self.losses, self.outputs = losses, outputs
         self.parameters = list(parameters or [FakeParameter(np.zeros((2, 3), np.float32))])
         self.debug_info = False
+        self.run, self.graph, self.rows = Run(torch.device("cpu"), 0), SimpleNamespace(nodes=()), ()
         self.batches = 0
         self.seen: list[tuple[str, bool]] = []
 
