@@ -61,7 +61,7 @@ def read_solver(
         strict: warnings of the files are errors.
         sets: assignments put over the files; one that starts with `layer[` is put over the nets.
         level, stages: added to `train_state`, as the original's command line does.
-        weights: take the place of the file's `weights`; none at all when resuming.
+        weights: take the place of the file's `weights`.
         allow_python: Python layers of the nets may run.
 
     Raises:
@@ -139,6 +139,7 @@ def make_solver(
     seed: int | None = None,
     loaded: Told = untold,
     on_nan: OnNan = "ignore",
+    resuming: bool = False,
 ) -> Solver:
     """A solver ready to train; its test nets use the train net's weights.
 
@@ -147,6 +148,8 @@ def make_solver(
         seed: stands in for `random_seed` where the file leaves it out.
         loaded: told which layers of the train net got weights from each file.
         on_nan: what to do when training is not finite any more: "stop", "warn" or "ignore".
+        resuming: the train net's weights are going to come from a snapshot: `weights` are for layers that only a test
+            net has.
 
     Raises:
         CaffeliteError: with every fault of the first net that has any, or weights that do not fit.
@@ -167,10 +170,13 @@ def make_solver(
         Net(graph, device, seed_of_test_net(seed, index), observed=observed, share=net)
         for index, graph in enumerate(test_graphs)
     ]
+    owned = {id(parameter) for parameter in net.parameters}
+    alone = [test for test in tests if any(id(parameter) not in owned for parameter in test.parameters)]
     for path in settings.weights:
-        loaded(path, net.load_weights(path))
-        for test in tests:
-            test.load_weights(path)  # for layers that only a test net has
+        if not resuming:
+            loaded(path, net.load_weights(path))
+        for test in alone:
+            test.load_weights(path)
     return Solver(settings, net, tests, on_nan=on_nan)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,22 +35,34 @@ if TYPE_CHECKING:
     from ._log import Log
 
 
+AUTO = "auto"
+"""What --snapshot takes instead of a file."""
+
+
 @described(
     "train",
     "train or finetune a net",
     [
         "caffelite train --solver lenet_solver.prototxt",
         "caffelite train --solver lenet_solver.prototxt --snapshot lenet_iter_5000.solverstate",
+        "caffelite train --solver lenet_solver.prototxt --snapshot auto",
         "caffelite train --solver lenet_solver.prototxt --weights pretrained.caffemodel",
         "caffelite train --solver lenet_solver.prototxt --set base_lr=0.005 --set 'layer[ip1].param[0].lr_mult=2'",
     ],
     notes=(
-        "Ctrl-C (or SIGTERM) snapshots and stops; a second Ctrl-C ends at once.  Every run keeps a record in "
-        "<snapshot_prefix>_run: its log, the solver and nets as they were run, versions, seed and command."
+        "Ctrl-C (or SIGTERM) snapshots and stops; a second Ctrl-C ends at once.  A run that goes on from a snapshot of "
+        "ours is the same run: data and chance go on, too.  Every run keeps a record in <snapshot_prefix>_run: its "
+        "log, the solver and nets as they were run, versions, seed and command.  Training by that record's "
+        "solver.prototxt, in the same folder, does it again."
     ),
 )
 @click.option("--solver", metavar="FILE", help="The solver's prototxt.  Required.")
-@click.option("--snapshot", metavar="FILE", help="Go on from this .solverstate.")
+@click.option(
+    "--snapshot",
+    metavar="FILE",
+    help='Go on from this .solverstate; "auto": from the newest whole one of snapshot_prefix, and where there is none, '
+    "begin.",
+)
 @click.option(
     "--weights", default="", metavar="FILES", help="Begin with these trained weights (.caffemodel), comma-separated."
 )
@@ -86,7 +101,7 @@ def command(
 
     if not solver:
         raise UsageError("train needs a solver: --solver FILE")
-    if snapshot and weights:
+    if snapshot and weights and snapshot != AUTO:
         raise UsageError(
             Fault(
                 "--snapshot and --weights exclude each other",
@@ -95,17 +110,32 @@ def command(
         )
     signals = Signals(effect(sigint_effect, "--sigint_effect"), effect(sighup_effect, "--sighup_effect"))
     gpus = gpu_numbers(gpu)
-    if snapshot:
+    if snapshot and snapshot != AUTO:
         _refuse_weights(snapshot)
     with open_log(training=True) as log:
         from ..assembly import read_solver
 
-        start_weights = [] if snapshot else parts(weights) or None  # a state brings its own
         file = read_solver(
-            solver, strict=strict, sets=sets, level=level, stages=["", *parts(stage)], weights=start_weights,
+            solver, strict=strict, sets=sets, level=level, stages=["", *parts(stage)], weights=parts(weights) or None,
             allow_python=allow_python,
         )  # fmt: skip
+        if snapshot == AUTO:
+            snapshot = _newest(file.settings.snapshot_prefix, log)
         _train(file, snapshot, _device(file, gpus, log), signals, on_nan, run_dir, log)
+
+
+def _newest(prefix: str, log: Log) -> str | None:
+    """The newest whole state of a prefix; says why newer ones are passed over."""
+    from ..snapshot import newest
+
+    def passed_over(fault: Fault) -> None:
+        log.warn(replace(fault, message=f"passed over: {fault.message}", severity="warning"))
+
+    found = newest(prefix, passed_over)
+    if found is None:
+        log.note(f"No snapshot of {prefix} yet: training begins")
+        return None
+    return str(found.state)
 
 
 def _refuse_weights(snapshot: str) -> None:
@@ -141,9 +171,9 @@ def _train(
 ) -> None:  # fmt: skip
     _announce(file, log)
     folder = run_dir or Path(f"{file.settings.snapshot_prefix}_run")
-    solver = _made(file, device, _seed_of(folder) if snapshot else None, on_nan, log)
+    solver = _made(file, device, snapshot is not None, _seed_of(folder) if snapshot else None, on_nan, log)
     try:
-        record = _record(file, solver, folder, snapshot, log)
+        record = _record(file, solver, folder, snapshot)
         log.keep(record)
         solver.sinks.append(log)
         if log.progress:
@@ -156,6 +186,7 @@ def _train(
                     f"{snapshot} is at iteration {solver.iter}: with max_iter {file.settings.max_iter} nothing is left"
                 )
                 log.note(f"{text} to train (--set max_iter=… goes on)", severity="warning")
+        _note_session(record, file, solver, snapshot)
         log.note("Starting Optimization", "caffe.cpp:239")
         with signals as request:
             solver.request = request
@@ -183,8 +214,8 @@ def _announce(file: SolverFile, log: Log) -> None:
         log.note(f"Creating test net (#{index}) specified by {named}", "solver.cpp:190")
 
 
-def _made(file: SolverFile, device: torch.device, seed: int | None, on_nan: OnNan, log: Log) -> Solver:
-    """The solver, with the weights it is to begin with; says which layers got them."""
+def _made(file: SolverFile, device: torch.device, resuming: bool, seed: int | None, on_nan: OnNan, log: Log) -> Solver:
+    """The solver, with the weights it is to begin with (a snapshot brings its own); says which layers got them."""
     from ..assembly import make_solver
     from ._weights import tell
 
@@ -192,7 +223,9 @@ def _made(file: SolverFile, device: torch.device, seed: int | None, on_nan: OnNa
         log.note(f"Finetuning from {path}", "solver.cpp:72")
         tell(path, report, log)
 
-    solver = make_solver(file, device=device, warn=log.warn, seed=seed, loaded=finetuning, on_nan=on_nan)
+    solver = make_solver(
+        file, device=device, warn=log.warn, seed=seed, loaded=finetuning, on_nan=on_nan, resuming=resuming
+    )
     log.note("Solver scaffolding done.", "solver.cpp:57")
     return solver
 
@@ -205,7 +238,8 @@ def _seed_of(folder: Path) -> int | None:
     return seeds[-1] if seeds else None
 
 
-def _record(file: SolverFile, solver: Solver, folder: Path, snapshot: str | None, log: Log) -> RunRecord:
+def _record(file: SolverFile, solver: Solver, folder: Path, snapshot: str | None) -> RunRecord:
+    """The record of the run, with the nets as they were run."""
     from ..graph.filtering import filter_net
     from ..logs.run_record import RunRecord
     from ..prototxt import dump
@@ -213,22 +247,46 @@ def _record(file: SolverFile, solver: Solver, folder: Path, snapshot: str | None
     nets = {"train.prototxt": (file.train, file.train_state)}
     for index, (net, state) in enumerate(zip(file.tests, file.test_states, strict=True)):
         nets[f"test_{index}.prototxt"] = (net, state)
-    texts = {"solver.prototxt": dump(file.message)}
+    texts = {}
     for name, (net, state) in nets.items():
         kept, _, _ = filter_net(net.message, state, net.places)
         for layer in kept.layer:  # the rules have been applied; under another state they would apply again
             layer.ClearField("include")
             layer.ClearField("exclude")
         texts[name] = dump(kept)
-    try:
+    with _telling(folder):
         record = RunRecord(folder, resumed=snapshot is not None)
+        record.write(texts)
+    return record
+
+
+def _note_session(record: RunRecord, file: SolverFile, solver: Solver, snapshot: str | None) -> None:
+    """Note the start, and the solver as it is run: with these nets, and this seed."""
+    from ..prototxt import dump
+
+    again = type(file.message)()
+    again.CopyFrom(file.message)
+    for field in ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param", *_STATES):
+        again.ClearField(field)
+    again.train_net = str(record.folder / "train.prototxt")
+    again.test_net.extend(str(record.folder / f"test_{index}.prototxt") for index in range(len(file.tests)))
+    again.random_seed = solver.net.run.seed
+    with _telling(record.folder):
+        record.write({"solver.prototxt": dump(again)})
         record.session(
-            command_line(), solver.net.run.seed, solver=file.path, snapshot=snapshot,
+            command_line(), solver.net.run.seed, solver=file.path, snapshot=snapshot, iteration=solver.iter,
             device=str(solver.net.run.device),
         )  # fmt: skip
-        record.write(texts)
+
+
+_STATES = ("train_state", "test_state")
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CaffeliteError(
             Fault(f"the run's record cannot be kept in {folder}: {error.strerror}", help="name another: --run-dir DIR")
         ) from error
-    return record

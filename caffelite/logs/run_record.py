@@ -1,7 +1,8 @@
 """The folder of a run: everything needed to say what was done, and to do it again.
 
 sessions.jsonl        one line a start: time, command, folder, seed, versions, solver and snapshot files
-solver.prototxt       the solver as it was run: upgraded, with the settings of the command line in it
+solver.prototxt       the solver as it was run, to be run again: upgraded, with the settings of the command line, the
+                      nets below and the seed in it
 train.prototxt, test_0.prototxt …   the nets, filtered for their state
 log.jsonl             every record, as JSON lines
 """
@@ -59,8 +60,7 @@ class RunRecord:
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / LOG
         if not resumed and log.exists():
-            stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(log.stat().st_mtime))
-            log.rename(folder / f"log.{stamp}.jsonl")
+            _set_aside(log)
         self._log = JsonLines(log)
 
     def session(self, command: Sequence[str], seed: int, **more: Any) -> None:
@@ -76,9 +76,12 @@ class RunRecord:
             file.write(json.dumps(values, ensure_ascii=False) + "\n")
 
     def write(self, texts: Mapping[str, str]) -> None:
-        """Write files into the folder, name → text."""
+        """Write files into the folder, name → text; one that is there and says something else is set aside."""
         for name, text in texts.items():
-            (self.folder / name).write_text(text, encoding="utf-8")
+            path = self.folder / name
+            if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+                _set_aside(path)
+            path.write_text(text, encoding="utf-8")
 
     def __call__(self, record: Record, moment: float | None = None) -> None:
         """Write a record down; `moment` is when it came, if not now."""
@@ -87,6 +90,12 @@ class RunRecord:
     def close(self) -> None:
         """Close the log; may be called twice."""
         self._log.close()
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a file after the time it was last written."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(path.stat().st_mtime))
+    path.rename(path.with_name(f"{path.stem}.{stamp}{path.suffix}"))
 
 
 def run_folder(snapshot: Path) -> Path | None:

@@ -62,13 +62,13 @@ layer {{
 """
 SOLVER = """
 net: "{folder}/net.prototxt" type: "{type}" {settings} base_lr: 0.05 lr_policy: "step" stepsize: 4 gamma: 0.7
-weight_decay: 0.01 max_iter: 13 iter_size: 2 display: 2 average_loss: 3 random_seed: 3
+weight_decay: 0.01 iter_size: 2 display: 2 average_loss: 3
 test_iter: 2 test_iter: 3 test_state {{ }} test_state {{ stage: "other" }} test_interval: 3
 snapshot_prefix: "{prefix}" {more}
 """
 
 
-def files(folder: Path, prefix: Path, type: str = "SGD", more: str = "") -> Path:
+def files(folder: Path, prefix: Path, type: str = "SGD", more: str = "", iterations: int = 13) -> Path:
     """The databases, the net and a solver that writes to `prefix`; the solver's path."""
     if not (folder / "net.prototxt").exists():
         chance = np.random.default_rng(0)
@@ -78,6 +78,7 @@ def files(folder: Path, prefix: Path, type: str = "SGD", more: str = "") -> Path
         (folder / "net.prototxt").write_text(NET.format(folder=folder))
     prefix.parent.mkdir(exist_ok=True)
     path = prefix.parent / "solver.prototxt"
+    more = f"max_iter: {iterations} {more if 'random_seed' in more else f'random_seed: 3 {more}'}"
     text = SOLVER.format(folder=folder, type=type, settings=TYPES.get(type, ""), prefix=prefix, more=more)
     path.write_text(text)
     return path
