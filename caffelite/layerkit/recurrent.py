@@ -9,9 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import SnapshotError
 from .base import Layer, Shape, WeightSpec, torch
 from .watching import say_bottom, say_top
@@ -22,9 +19,6 @@ if TYPE_CHECKING:
 
     from .run import Run
 
-State = dict[str, NDArray[np.float32]]
-"""By name (h, c) what is carried on, sequences×num_output."""
-
 
 class Recurrent(Layer):
     """Base of recurrent types: (x, cont[, x_static][, first states]) → (y[, last states]).
@@ -32,7 +26,7 @@ class Recurrent(Layer):
     x: T×N×…, T steps of N sequences side by side; cont: T×N, 0 where a sequence begins; x_static: N×…, added in at
     every step.  With `expose_hidden` the states are 1×N×num_output, and no gradient goes through them; without, each
     of the N sequences begins with the state its last forward left, the first time with zeros.  That state belongs to
-    the layer, so a test net has one of its own; `state` and `restore` let it be saved.  Sequences that a smaller
+    the layer, so a test net has one of its own; a snapshot keeps it.  Sequences that a smaller
     batch leaves out keep theirs; a batch larger than any before begins with zeros throughout, as in the original.
 
     T may change from one forward to the next (the original refuses).
@@ -45,7 +39,7 @@ class Recurrent(Layer):
     states: ClassVar[tuple[str, ...]]
     gates: ClassVar[int]
     ungraded = frozenset({1})
-    remembers = ("_state",)
+    remembers = ("carried",)
 
     def unroll(
         self, x: Tensor, static: Tensor | None, cont: Tensor, starts: Sequence[Tensor], weights: Sequence[Tensor]
@@ -149,26 +143,23 @@ class Recurrent(Layer):
             ends = [torch.cat([end, old[len(end) :].to(end)]) for end, old in zip(ends, self._state, strict=True)]
         self._state = ends
 
-    # -- the state for others -----------------------------------------------------------------------------------
-
-    def state(self) -> State:
-        """What the next forward begins with; empty where that is zeros, or the states are exposed."""
-        if self._state is None:
-            return {}
-        return {name: state.cpu().numpy().copy() for name, state in zip(self.states, self._state, strict=True)}
-
-    def restore(self, state: Mapping[str, NDArray[np.float32]]) -> None:
-        """Let the next forward begin with what `state` gave.
+    @property
+    def carried(self) -> list[Tensor] | None:
+        """The states that the next forward begins with, sequences×num_output each; None where that is zeros, or the
+        states are exposed.  They are replaced, never changed in place.
 
         Raises:
-            SnapshotError: the names or shapes are not this layer's.
+            SnapshotError: on assignment, where they cannot be this layer's.
         """
-        shapes = {name: tuple(values.shape) for name, values in state.items()}
-        first = next(iter(shapes.values()), ())
-        if shapes and shapes != dict.fromkeys(self.states, (*first[:1], self.outputs)):
+        return self._state
+
+    @carried.setter
+    def carried(self, states: list[Tensor] | None) -> None:
+        shapes = [tuple(state.shape) for state in states or ()]
+        if states is not None and shapes != [(*shapes[0][:1], self.outputs)] * len(self.states):
             rule = f"its state is {' and '.join(self.states)} of sequences×{self.outputs}, got {shapes}"
             raise SnapshotError(self.fault(rule))
-        self._state = [torch.from_numpy(np.array(state[name], np.float32)) for name in self.states] if shapes else None
+        self._state = states
 
     # -- debug_info ---------------------------------------------------------------------------------------------
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import Fault, LayerError
 from ..layerkit import Layer, Run, Shape, at_least, layer
 from ..layerkit import python_layer as by_blobs
-from ..layerkit.user_code import class_of
+from ..layerkit.user_code import blamed, class_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,10 @@ class Python(Layer):
     blobs of NumPy arrays), or from `caffelite.TorchLayer`, a torch module that autograd differentiates; see their
     documentation.  Tops may have another shape in every forward.  May work in place.
 
+    What else a layer of either kind remembers from one forward to the next (a data layer: its place in the data), a
+    snapshot keeps where the class has `get_extra_state()`, which returns numbers, NumPy arrays, tensors, or lists and
+    dictionaries of these, and `set_extra_state(state)`.
+
     The Python API runs such a layer; the command line only with --allow-python, without which nothing is imported.
 
     Source: `include/caffe/layers/python_layer.hpp`.
@@ -40,6 +45,7 @@ class Python(Layer):
 
     bottoms, tops = at_least(0), at_least(0)
     varies = reshapes = True
+    remembers = ("extra_state",)
 
     @classmethod
     def code(cls, param: Any) -> str:
@@ -75,6 +81,22 @@ class Python(Layer):
         """The instance of the user's class."""
         return self.called.user
 
+    @property
+    def extra_state(self) -> Any:
+        """A copy of what the user's class says by `get_extra_state`; None where it has no such method."""
+        function = _of_user(self.user, "get_extra_state")
+        if function is None:
+            return None
+        with blamed(self, f"{self.called.name}.get_extra_state"):
+            return deepcopy(function())
+
+    @extra_state.setter
+    def extra_state(self, value: Any) -> None:
+        function = _of_user(self.user, "set_extra_state")
+        if function is not None and value is not None:
+            with blamed(self, f"{self.called.name}.set_extra_state"):
+                function(deepcopy(value))
+
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         tops = self.called.shapes(bottoms)
         self.weights = self.called.weights  # the original lets the first reshape add blobs, too
@@ -82,3 +104,9 @@ class Python(Layer):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return self.called.forward(run, bottoms, weights)
+
+
+def _of_user(user: Any, name: str) -> Callable[..., Any] | None:
+    """A method of a user's instance, unless it has it from torch."""
+    function = getattr(user, name, None)
+    return None if getattr(function, "__module__", "").startswith("torch.") else function
