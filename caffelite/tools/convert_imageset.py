@@ -17,6 +17,7 @@ from ..data.resize import resize
 from ..errors import DataError, Fault
 from ..proto import Datum
 from ..runtime import seeds
+from ..runtime.threads import processors
 from .image_lists import Entry, read_list, read_tree
 from .pictures import encoded, format_of
 from .progress import Progress
@@ -179,7 +180,7 @@ def _read_all(root: Path, entries: Sequence[Entry], options: Options) -> Iterato
             return Fault(f'"{entry.shown}": {reason}')
 
     rest = iter(entries)
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
+    with ThreadPoolExecutor(processors()) as workers:
         while part := list(islice(rest, _AHEAD)):
             yield from zip(part, workers.map(read, part), strict=True)
 
