@@ -10,9 +10,22 @@ import pytest
 from caffelite.errors import GraphError
 from caffelite.proto import TEST, TRAIN
 
-from .nets import INPUT, LABELS, build, ip
+from ..nets import graph_of
 
 FILTER = Path(__file__).parents[1] / "golden" / "filter"
+INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
+LABELS = (
+    'layer { name: "in" type: "Input" top: "x" top: "label"'
+    " input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } } }\n"
+)
+
+
+def ip(name, bottom, top, num_output=4, more=""):
+    """An InnerProduct layer as text."""
+    return (
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" '
+        f"inner_product_param {{ num_output: {num_output} }} {more} }}\n"
+    )
 
 
 def states():
@@ -27,7 +40,7 @@ def test_a_recorded_state_gives_the_recorded_layers_blobs_outputs_and_shapes(pat
     phase = TRAIN if state["phase"] == "TRAIN" else TEST
 
     def make():
-        return build(path.read_text(), phase, state.get("level", 0), state.get("stages") or [])
+        return graph_of(path.read_text(), phase, state.get("level", 0), state.get("stages") or [])
 
     if not state["ok"]:
         with pytest.raises(GraphError):
@@ -45,7 +58,7 @@ def needs(graph):
 
 
 def test_gradients_reach_the_first_layer_with_weights_and_not_the_data():
-    flow = needs(build(LABELS + ip("a", "x", "h") + ip("b", "h", "y") + LOSS))
+    flow = needs(graph_of(LABELS + ip("a", "x", "h") + ip("b", "h", "y") + LOSS))
     assert flow["b"] == (True, (True,))
     assert flow["a"] == (True, (False,))
     assert flow["in"] == (False, ())
@@ -56,33 +69,33 @@ LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "label"
 
 
 def test_force_backward_reaches_the_data_but_never_a_label():
-    flow = needs(build("force_backward: true\n" + LABELS + ip("b", "x", "y") + LOSS))
+    flow = needs(graph_of("force_backward: true\n" + LABELS + ip("b", "x", "y") + LOSS))
     assert flow["b"] == (True, (True,))
     assert flow["loss"] == (True, (True, False))
 
 
 def test_a_frozen_layer_at_the_bottom_needs_no_backward():
     text = LABELS + ip("a", "x", "h", more="param { lr_mult: 0 } param { lr_mult: 0 }") + ip("b", "h", "y") + LOSS
-    graph = build(text)
+    graph = graph_of(text)
     assert needs(graph)["a"] == (False, (False,))
     assert [weight.wanted for weight in graph.weights] == [False, False, True, True]
 
 
 def test_propagate_down_false_ends_the_gradient():
     text = LABELS + ip("a", "x", "h") + ip("b", "h", "y", more="propagate_down: false") + LOSS
-    assert needs(build(text))["b"] == (True, (False,))
-    assert needs(build(text))["a"] == (False, (False,))
+    assert needs(graph_of(text))["b"] == (True, (False,))
+    assert needs(graph_of(text))["a"] == (False, (False,))
 
 
 def test_a_branch_without_a_loss_gets_no_gradient():
     text = LABELS + ip("a", "x", "y") + LOSS + ip("side", "y", "s")
-    assert needs(build(text))["side"] == (False, (False,))
+    assert needs(graph_of(text))["side"] == (False, (False,))
 
 
 def test_shared_weights_have_one_owner_and_its_multipliers():
     one = 'param { name: "w" lr_mult: 3 } param { name: "b" decay_mult: 0 }'
     two = 'param { name: "w" } param { name: "b" lr_mult: 2 }'
-    graph = build(INPUT + ip("a", "x", "p", more=one) + ip("b", "x", "q", more=two))
+    graph = graph_of(INPUT + ip("a", "x", "p", more=one) + ip("b", "x", "q", more=two))
     assert graph.owners() == [0, 1]
     assert [weight.owner for weight in graph.weights] == [0, 1, 0, 1]
     assert [weight.lr_mult for weight in graph.weights] == [3, 2, 3, 2]
@@ -91,7 +104,7 @@ def test_shared_weights_have_one_owner_and_its_multipliers():
 
 def test_a_loss_without_a_top_gets_one_that_is_no_output():
     automatic = 'layer { name: "l" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" }\n'
-    graph = build(LABELS + ip("a", "x", "y") + automatic + automatic.replace('"l"', '"m"'))
+    graph = graph_of(LABELS + ip("a", "x", "y") + automatic + automatic.replace('"l"', '"m"'))
     assert list(graph.blobs)[-2:] == ["(automatic)", "(automatic 2)"]
     assert graph.outputs == ()
     assert [node.loss_weights for node in graph.nodes[-2:]] == [(1,), (1,)]
@@ -101,22 +114,22 @@ def test_force_backward_does_not_ask_for_the_gradient_of_a_label_made_by_frozen_
     frozen = "param { lr_mult: 0 } param { lr_mult: 0 }"
     text = "force_backward: true\n" + LABELS + ip("a", "x", "y") + ip("b", "x", "target", 1, frozen)
     loss = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "target" }'
-    assert needs(build(text + loss))["loss"] == (True, (True, False))
+    assert needs(graph_of(text + loss))["loss"] == (True, (True, False))
 
 
 def test_weights_under_one_name_are_warned_about():
-    warnings = [str(warning) for warning in build(INPUT + ip("", "x", "y") + ip("", "y", "z")).warnings]
+    warnings = [str(warning) for warning in graph_of(INPUT + ip("", "x", "y") + ip("", "y", "z")).warnings]
     assert warnings == [
         'warning: layer "" (InnerProduct): has weights, and so has another layer called ""\n'
         "  help: give it a name of its own: weight files tell layers apart by their names"
     ]
     relu = 'layer { name: "a" type: "ReLU" bottom: "y" top: "y" }'
-    assert not build(INPUT + ip("a", "x", "y") + relu).warnings
+    assert not graph_of(INPUT + ip("a", "x", "y") + relu).warnings
 
 
 def test_in_place_layers_make_new_values_of_one_blob():
     relu = 'layer { name: "r" type: "ReLU" bottom: "h" top: "h" }\n'
-    graph = build(INPUT + ip("a", "x", "h") + relu + ip("b", "h", "y"))
+    graph = graph_of(INPUT + ip("a", "x", "h") + relu + ip("b", "h", "y"))
     a, relu_node, b = graph.nodes[1:]
     assert relu_node.reads == a.writes
     assert b.reads == relu_node.writes
@@ -126,7 +139,7 @@ def test_in_place_layers_make_new_values_of_one_blob():
 
 def faults(text, **options):
     with pytest.raises(GraphError) as caught:
-        build(text, **options)
+        graph_of(text, **options)
     return [str(fault) for fault in caught.value.faults]
 
 
@@ -225,8 +238,8 @@ def test_shapes_given_by_hand_stand_in_for_data_that_is_not_there():
     data = (
         'layer { name: "d" type: "Data" top: "x" data_param { source: "no_such_lmdb" batch_size: 2 backend: LMDB } }\n'
     )
-    graph = build(data + ip("a", "x", "y"), given={"x": (2, 3)}, missing_data=True)
+    graph = graph_of(data + ip("a", "x", "y"), given={"x": (2, 3)}, missing_data=True)
     assert graph.shape("y") == (2, 4)
     assert "no_such_lmdb" in str(graph.warnings[0])
-    unknown = build(data + ip("a", "x", "y"), missing_data=True)
+    unknown = graph_of(data + ip("a", "x", "y"), missing_data=True)
     assert unknown.shape("y") is None

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from caffelite import assembly
-from caffelite.graph import state_of
 from caffelite.net import Net
-from caffelite.proto import TEST, TRAIN, NetParameter, SolverParameter
+from caffelite.proto import TEST, TRAIN, SolverParameter
 from caffelite.solver import Settings, Solver
+
+from ..nets import net_of
 
 BATCH_NORM = """
 layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ dim: 5 dim: 3 dim: 2 dim: 2 }} }} }}
@@ -24,9 +24,8 @@ layer {{ name: "sum" type: "Reduction" bottom: "z" top: "loss" loss_weight: 1 re
 """
 
 
-def net_of(more: str = "", phase: int = TRAIN, text: str = BATCH_NORM, **options: Any) -> Net:
-    file = assembly.NetFile(text_format.Parse(text.format(more=more), NetParameter()))
-    return Net(assembly.build_graph(file, state_of(file.message, phase)), seed=1, **options)
+def net_with(more: str = "", phase: int = TRAIN, text: str = BATCH_NORM, **options: Any) -> Net:
+    return net_of(text.format(more=more), phase, **options)
 
 
 def batch(step: int) -> np.ndarray:
@@ -67,7 +66,7 @@ class Statistics:
 @pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
 @pytest.mark.parametrize("fraction", [0.999, 0.5])
 def test_weights_over_steps(fraction: float, observed: bool) -> None:
-    net = net_of(f"batch_norm_param {{ moving_average_fraction: {fraction} }}", observed=observed)
+    net = net_with(f"batch_norm_param {{ moving_average_fraction: {fraction} }}", observed=observed)
     wanted = Statistics(fraction)
     held = [row.data for row in net.params["bn"]]
     for step in range(6):
@@ -84,7 +83,7 @@ def test_weights_over_steps(fraction: float, observed: bool) -> None:
 
 @pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
 def test_under_force_backward_the_weights_still_collect(observed: bool) -> None:
-    net = net_of(text="force_backward: true\n" + BATCH_NORM, observed=observed)
+    net = net_with(text="force_backward: true\n" + BATCH_NORM, observed=observed)
     wanted = Statistics()
     for step in range(3):
         net.blobs["x"].data[...] = batch(step)
@@ -96,8 +95,8 @@ def test_under_force_backward_the_weights_still_collect(observed: bool) -> None:
 
 
 def test_a_test_net_uses_what_the_train_net_collects() -> None:
-    net, wanted = net_of(), Statistics()
-    test_net = net_of(phase=TEST, share=net, observed=True)
+    net, wanted = net_with(), Statistics()
+    test_net = net_with(phase=TEST, share=net, observed=True)
     test_net.blobs["x"].data[...] = batch(9)
     test_net.forward()
     np.testing.assert_allclose(test_net.blobs["y"].data, wanted.use(batch(9)), rtol=1e-4)  # nothing collected yet
@@ -111,8 +110,8 @@ def test_a_test_net_uses_what_the_train_net_collects() -> None:
 
 
 def test_a_test_net_that_is_to_use_the_batch_collects_it_too() -> None:
-    net, wanted = net_of(), Statistics()
-    test_net = net_of("batch_norm_param { use_global_stats: false }", TEST, share=net)
+    net, wanted = net_with(), Statistics()
+    test_net = net_with("batch_norm_param { use_global_stats: false }", TEST, share=net)
     for step in range(4):
         part = test_net if step % 2 else net
         part.blobs["x"].data[...] = batch(step)
@@ -122,7 +121,7 @@ def test_a_test_net_that_is_to_use_the_batch_collects_it_too() -> None:
 
 
 def test_frozen_statistics_in_training_are_left_alone() -> None:
-    net = net_of("batch_norm_param { use_global_stats: true }", observed=True)
+    net = net_with("batch_norm_param { use_global_stats: true }", observed=True)
     for row, value in zip(net.params["bn"], (2.0, 8.0, 2.0), strict=True):
         row.data[...] = value
     net.blobs["x"].data[...] = batch(1)
@@ -138,7 +137,7 @@ def test_bottoms_of_any_number_of_axes(shape: tuple[int, ...]) -> None:
     layer {{{{ name: "in" type: "Input" top: "x" input_param {{{{ shape {{{{ {dims} }}}} }}}} }}}}
     layer {{{{ name: "bn" type: "BatchNorm" bottom: "x" top: "x" }}}}
     """
-    net, wanted = net_of(text=text, observed=True), Statistics()
+    net, wanted = net_with(text=text, observed=True), Statistics()
     x = np.random.default_rng(3).normal(4, 2, shape).astype(np.float32)
     net.blobs["x"].data[...] = x
     net.forward()
@@ -147,13 +146,13 @@ def test_bottoms_of_any_number_of_axes(shape: tuple[int, ...]) -> None:
 
 
 def test_weights_go_through_a_file(tmp_path: Path) -> None:
-    net, wanted = net_of(), Statistics()
+    net, wanted = net_with(), Statistics()
     for step in range(3):
         net.blobs["x"].data[...] = batch(step)
         wanted.add(batch(step))
         net.forward()
     net.save(str(tmp_path / "bn.caffemodel"))
-    again = net_of(phase=TEST, observed=True)
+    again = net_with(phase=TEST, observed=True)
     again.load_weights(str(tmp_path / "bn.caffemodel"))
     wanted.check(again)
     again.blobs["x"].data[...] = batch(5)
@@ -169,7 +168,7 @@ def test_a_solver_collects_every_batch_of_an_iteration_and_moves_nothing(kind: s
       data_filler {{ type: "gaussian" mean: 2 }} }} }}
     """
     text = source + BATCH_NORM[BATCH_NORM.index('layer {{ name: "bn"') :]
-    net, wanted = net_of(text=text, observed=observed), Statistics()
+    net, wanted = net_with(text=text, observed=observed), Statistics()
     message = text_format.Parse(
         f'net: "x" type: "{kind}" base_lr: 0.1 lr_policy: "fixed" weight_decay: 0.1 iter_size: 3 max_iter: 4 '
         "snapshot_after_train: false",
@@ -188,5 +187,5 @@ def test_a_solver_collects_every_batch_of_an_iteration_and_moves_nothing(kind: s
 
 
 def test_a_layer_of_one_param_gets_the_others() -> None:
-    net = net_of("param { lr_mult: 0 }")
+    net = net_with("param { lr_mult: 0 }")
     assert [parameter.lr_mult for parameter in net.parameters if parameter.layer == "bn"] == [0, 0, 0]

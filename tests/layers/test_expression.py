@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from google.protobuf import text_format
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -18,8 +17,9 @@ from caffelite.commands import run
 from caffelite.errors import CaffeliteError, LayerError
 from caffelite.graph import state_of
 from caffelite.net import Net
-from caffelite.proto import TRAIN, NetParameter
+from caffelite.proto import TRAIN
 
+from ..nets import net_of
 from .alone import build, run_at
 
 Shape = tuple[int, ...]
@@ -460,9 +460,9 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "label" top: "los
 """
 
 
-def net_of(net: str, observed: bool) -> Net:
-    file = assembly.NetFile(text_format.Parse(net, NetParameter()))
-    made = Net(assembly.build_graph(file, state_of(file.message, TRAIN)), seed=1, observed=observed)
+def fed(net: str, observed: bool) -> Net:
+    """A net with random numbers in its inputs."""
+    made = net_of(net, observed=observed)
     random = np.random.default_rng(2)
     for blob in made.graph.inputs:
         made.blobs[blob].data[...] = random.normal(size=made.blobs[blob].shape)
@@ -472,7 +472,7 @@ def net_of(net: str, observed: bool) -> Net:
 @pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
 def test_a_net_of_formulas_is_one_of_layers(observed: bool) -> None:
     """Blobs that several layers read keep their names in formulas; a sum of squares is 5 times a EuclideanLoss."""
-    written, built = net_of(HIGHWAY + WRITTEN, observed), net_of(HIGHWAY + BUILT, observed)
+    written, built = fed(HIGHWAY + WRITTEN, observed), fed(HIGHWAY + BUILT, observed)
     for _ in range(2):
         assert float(written.forward_backward()) == pytest.approx(float(built.forward_backward()), rel=1e-6)
     for one, other in zip(written.parameters, built.parameters, strict=True):
@@ -494,7 +494,7 @@ layer { name: "last" type: "Power" bottom: "y" top: "z" loss_weight: 2 }
 
 @pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
 def test_it_works_in_place(observed: bool) -> None:
-    net = net_of(IN_PLACE, observed)
+    net = fed(IN_PLACE, observed)
     s = 1 / (1 + np.exp(-net.blobs["x"].data))
     assert float(net.forward_backward()) == pytest.approx(float(2 * (s * s + s).sum()), rel=1e-6)
     if observed:
@@ -506,11 +506,11 @@ def test_it_works_in_place(observed: bool) -> None:
 def test_in_place_it_may_not_change_the_size() -> None:
     bad = IN_PLACE.replace("y*y + b0", "sum(y)")
     with pytest.raises(CaffeliteError, match=r'works in place on "y" and changes its size from \(2, 3\) to \(\)'):
-        net_of(bad, False)
+        fed(bad, False)
 
 
 def test_shapes_follow_the_inputs() -> None:
-    net = net_of(HIGHWAY + WRITTEN, True)
+    net = fed(HIGHWAY + WRITTEN, True)
     for batch in (2, 7):
         for blob in net.graph.inputs:
             net.blobs[blob].reshape(batch, 4)

@@ -12,17 +12,15 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from google.protobuf import text_format
 
 from caffelite import assembly
 from caffelite.errors import DataError
-from caffelite.graph import state_of
 from caffelite.layerkit import Layer
-from caffelite.net import Net
-from caffelite.proto import TEST, NetParameter
+from caffelite.proto import TEST
 from caffelite.pycaffe.net import Net as View
 
 from ..conftest import find_golden
+from ..nets import net_of
 from .alone import build, run_at
 
 
@@ -135,8 +133,7 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "l" top: "loss"
 @pytest.mark.parametrize("observed", [False, True])
 def test_it_disturbs_no_training(observed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    file = assembly.NetFile(text_format.Parse("force_backward: true" + NET, NetParameter()))
-    net = Net(assembly.build_graph(file, state_of(file.message, 0)), observed=observed)
+    net = net_of("force_backward: true" + NET, observed=observed)
     net.blobs["x"].data[...] = 1
     for _ in range(3):
         net.forward_backward()

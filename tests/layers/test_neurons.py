@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from google.protobuf import text_format
 
-from caffelite import assembly
-from caffelite.graph import state_of
 from caffelite.net import Net
-from caffelite.proto import TRAIN, NetParameter
 
+from ..nets import net_of
 from .alone import build, run_at
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -95,7 +92,7 @@ def test_forward(text: str) -> None:
     np.testing.assert_allclose(y.numpy(), TYPES[text][0](X), rtol=1e-6, atol=1e-7)
 
 
-def net_of(text: str, top: str, later: str, observed: bool) -> Net:
+def net_around(text: str, top: str, later: str, observed: bool) -> Net:
     """x, a learned factor 1, the layer from "h" to `top`, and a later one that works in place."""
     layers = f"""
     layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 4 }} }} }}
@@ -104,8 +101,7 @@ def net_of(text: str, top: str, later: str, observed: bool) -> Net:
     {later}
     layer {{ name: "sum" type: "Reduction" bottom: "{top}" top: "sum" loss_weight: 1 }}
     """
-    file = assembly.NetFile(text_format.Parse(layers, NetParameter()))
-    net = Net(assembly.build_graph(file, state_of(file.message, TRAIN)), observed=observed)
+    net = net_of(layers, observed=observed)
     net.blobs["x"].data[...] = X
     return net
 
@@ -116,7 +112,7 @@ def net_of(text: str, top: str, later: str, observed: bool) -> Net:
 @pytest.mark.parametrize("text", TYPES)
 def test_backward_reads_what_the_originals_reads(text: str, top: str, written: bool, observed: bool) -> None:
     later = f'layer {{ name: "p" type: "Power" bottom: "{top}" top: "{top}" power_param {{ scale: -2 shift: 0.1 }} }}'
-    net = net_of(text, top, later if written else "", observed)
+    net = net_around(text, top, later if written else "", observed)
     net.forward_backward()
     forward, backward = TYPES[text]
     last = -2 * forward(X) + 0.1 if written else forward(X)

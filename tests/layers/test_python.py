@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from google.protobuf import text_format
 
 import caffelite
 from caffelite import assembly
 from caffelite.errors import CaffeliteError
-from caffelite.graph import state_of
 from caffelite.net import Net
-from caffelite.proto import TEST, TRAIN, NetParameter
+from caffelite.proto import TEST, TRAIN
 
+from ..nets import graph_of, net_of
 from . import user_layers
 from .alone import build, run_at
 
@@ -46,14 +45,6 @@ def product(bottom: str, top: str, outputs: int = 3, name: str = "ip") -> str:
     return f'layer {{ name: "{name}" type: "InnerProduct" {blobs} inner_product_param {{ {settings} }} }}\n'
 
 
-def net_of(
-    text: str, observed: bool = True, phase: int = TRAIN, share: Net | None = None, seed: int = 1, device: str = "cpu"
-) -> Net:
-    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
-    graph = assembly.build_graph(file, state_of(file.message, phase))
-    return Net(graph, torch.device(device), seed, observed=observed, share=share)
-
-
 def fill(net: Net, seed: int = 0) -> None:
     random = np.random.default_rng(seed)
     for blob in net.graph.inputs:
@@ -70,7 +61,7 @@ CHAIN = "force_backward: true\n" + inputs(x=(4, 3, 2)) + layer("Times") + layer(
 
 
 def test_values_go_up_and_gradients_come_down() -> None:
-    net = net_of(CHAIN)
+    net = net_of(CHAIN, observed=True)
     fill(net)
     net.forward()
     np.testing.assert_allclose(net.blobs["z"].data, -5 * net.blobs["x"].data, rtol=1e-6)
@@ -80,7 +71,7 @@ def test_values_go_up_and_gradients_come_down() -> None:
 
 
 def test_it_is_set_up_once_and_reshaped_before_every_forward() -> None:
-    net = net_of(CHAIN)
+    net = net_of(CHAIN, observed=True)
     user = user_of(net)
     assert user.calls == ["setup", "reshape"]
     net.forward()
@@ -95,16 +86,16 @@ def test_it_is_set_up_once_and_reshaped_before_every_forward() -> None:
 
 @pytest.mark.parametrize("phase", [TRAIN, TEST])
 def test_it_knows_its_phase(phase: int) -> None:
-    net = net_of("force_backward: true\n" + layer("Phase", "", "phase"), phase=phase)
+    net = net_of("force_backward: true\n" + layer("Phase", "", "phase"), phase, observed=True)
     net.forward()
     assert net.blobs["phase"].data.shape == ()
     assert net.blobs["phase"].data == phase
-    own = net_of(layer("Phase", "", "phase", more="phase: TEST"))
+    own = net_of(layer("Phase", "", "phase", more="phase: TEST"), observed=True)
     assert user_of(own).phase == TEST
 
 
 def test_blobs_say_what_the_original_s_say() -> None:
-    net = net_of(inputs(x=(2, 3, 4)) + layer("Described"))
+    net = net_of(inputs(x=(2, 3, 4)) + layer("Described"), observed=True)
     net.forward()
     assert net.blobs["y"].data.tolist() == [2, 3, 4, 1, 24, 3]
 
@@ -116,7 +107,7 @@ OWN_LOSS = layer("Distance", "score label", "loss", "loss_weight: 0.7")
 
 @BOTH
 def test_a_loss_in_python_is_the_loss_of_the_layer(observed: bool) -> None:
-    mine, theirs = (net_of(FITTED + loss, observed) for loss in (OWN_LOSS, LOSS))
+    mine, theirs = (net_of(FITTED + loss, observed=observed) for loss in (OWN_LOSS, LOSS))
     for seed in range(3):
         for net in (mine, theirs):
             fill(net, seed)
@@ -155,7 +146,7 @@ NOISE = 'data_filler { type: "gaussian" std: 1 } '
 
 def test_a_loss_stays_what_it_was_when_the_next_comes() -> None:
     """The solver keeps losses as they came until it displays their mean."""
-    net = net_of(FITTED + OWN_LOSS.replace("0.7", "1"), observed=False)
+    net = net_of(FITTED + OWN_LOSS.replace("0.7", "1"))
     losses = []
     for seed in range(3):
         fill(net, seed)
@@ -165,18 +156,18 @@ def test_a_loss_stays_what_it_was_when_the_next_comes() -> None:
 
 def test_it_is_told_where_gradients_are_wanted() -> None:
     both = "force_backward: true\n" + FITTED + OWN_LOSS
-    net = net_of(both)
+    net = net_of(both, observed=True)
     fill(net)
     net.forward_backward()
     assert user_of(net).asked == [True, True]
     np.testing.assert_allclose(net.blobs["label"].diff, -net.blobs["score"].diff)
     second = FITTED + layer("Distance", "label score", "loss", "loss_weight: 1")
     for observed in (False, True):
-        net = net_of(second, observed)
+        net = net_of(second, observed=observed)
         net.forward_backward()
         assert user_of(net).asked == [False, True]
     stopped = layer("Distance", "score label", "loss", "loss_weight: 1 propagate_down: [false, false]")
-    net = net_of(FITTED + stopped, observed=False)
+    net = net_of(FITTED + stopped)
     fill(net)
     net.forward_backward()
     assert not any(parameter.diff.any() for parameter in net.parameters)
@@ -184,7 +175,7 @@ def test_it_is_told_where_gradients_are_wanted() -> None:
 
 @BOTH
 def test_no_gradient_is_what_a_backward_that_writes_none_gives(observed: bool) -> None:
-    net = net_of(FITTED + layer("Stop", "score", "s") + LOSS.replace('"score"', '"s"'), observed)
+    net = net_of(FITTED + layer("Stop", "score", "s") + LOSS.replace('"score"', '"s"'), observed=observed)
     fill(net)
     assert float(net.forward_backward()) > 0
     assert not any(parameter.diff.any() for parameter in net.parameters)
@@ -195,7 +186,7 @@ LEARNING = inputs(x=(5, 4)) + product("x", "h") + layer("Affine", "h", "y", "los
 
 @BOTH
 def test_it_learns_its_blobs(observed: bool) -> None:
-    net = net_of(LEARNING, observed)
+    net = net_of(LEARNING, observed=observed)
     assert [parameter.shape for parameter in net.params["user"]] == [(1,), ()]
     assert [parameter.data.sum() for parameter in net.params["user"]] == [2, 0]
     fill(net)
@@ -214,13 +205,13 @@ def test_it_learns_its_blobs(observed: bool) -> None:
 
 
 def test_blobs_are_saved_loaded_and_shared(tmp_path: Path) -> None:
-    net = net_of(LEARNING)
+    net = net_of(LEARNING, observed=True)
     net.params["user"][0].data[...] = 9
     net.save(str(tmp_path / "a.caffemodel"))
-    other = net_of(LEARNING, observed=False, seed=2)
+    other = net_of(LEARNING, seed=2)
     other.load_weights(str(tmp_path / "a.caffemodel"))
     assert other.params["user"][0].data.tolist() == [9]
-    test = net_of(LEARNING, share=other, phase=TEST)
+    test = net_of(LEARNING, TEST, share=other, observed=True)
     other.params["user"][0].data[...] = 4
     fill(test)
     test.forward()
@@ -230,7 +221,7 @@ def test_blobs_are_saved_loaded_and_shared(tmp_path: Path) -> None:
 def test_a_frozen_blob_does_not_learn() -> None:
     frozen = LEARNING.replace('type: "Python"', 'type: "Python" param { lr_mult: 0 }')
     for observed in (False, True):
-        net = net_of(frozen, observed)
+        net = net_of(frozen, observed=observed)
         fill(net)
         net.forward_backward()
         assert not net.params["user"][0].diff.any()
@@ -238,18 +229,18 @@ def test_a_frozen_blob_does_not_learn() -> None:
 
 
 def test_blobs_may_come_with_the_first_reshape_but_not_later() -> None:
-    net = net_of(inputs(x=(2,)) + layer("Early"))
+    net = net_of(inputs(x=(2,)) + layer("Early"), observed=True)
     assert [parameter.shape for parameter in net.params["user"]] == [(4,)]
     net.forward()
     net.reshape()
-    net = net_of(inputs(x=(2,)) + layer("Late"))
+    net = net_of(inputs(x=(2,)) + layer("Late"), observed=True)
     net.forward()
     with pytest.raises(CaffeliteError, match="has 1 blobs, and had 0 when the net was made"):
         net.forward()
 
 
 def test_arrays_held_from_setup_on_are_the_net_s() -> None:
-    net = net_of(layer("Keeper", "", "y", "loss_weight: 1"))
+    net = net_of(layer("Keeper", "", "y", "loss_weight: 1"), observed=True)
     for count in range(3):
         net.clear_gradients()
         net.forward_backward()
@@ -264,7 +255,7 @@ def test_arrays_held_from_setup_on_are_the_net_s() -> None:
 @BOTH
 def test_values_of_tops_stay_and_writing_to_bottoms_takes_effect(observed: bool) -> None:
     text = inputs(x=(2, 3)) + layer("Counter", "x", "count", more="loss_weight: 1") + layer("Times", "x", "y", name="t")
-    net = net_of(text, observed)
+    net = net_of(text, observed=observed)
     seen = []
     for _ in range(3):
         net.blobs["x"].data[...] = 1
@@ -284,7 +275,7 @@ def test_memory_orders_do_not_show(observed: bool, front: str) -> None:
     )
     scale = 'layer { name: "conv" type: "Scale" bottom: "x" top: "c" scale_param { filler { type: "msra" } } }\n'
     text = inputs(x=(2, 3, 4, 5)) + (conv if front else scale)
-    net = net_of(text + layer("Times", "c", "y") + layer("Counter", "y", "k", "loss_weight: 1", "k"), observed)
+    net = net_of(text + layer("Times", "c", "y") + layer("Counter", "y", "k", "loss_weight: 1", "k"), observed=observed)
     assert net.channels_last == bool(front)
     fill(net)
     net.forward_backward()
@@ -303,7 +294,7 @@ ABOVE = 'layer { name: "above" type: "Power" bottom: "y" top: "z" loss_weight: 1
 
 @BOTH
 def test_it_works_in_place(observed: bool) -> None:
-    net = net_of(IN_PLACE + layer("Times", "y", "y", param="4") + ABOVE, observed)
+    net = net_of(IN_PLACE + layer("Times", "y", "y", param="4") + ABOVE, observed=observed)
     net.blobs["x"].data[...] = [[1, 2, 3], [4, 5, 6]]
     assert float(net.forward_backward()) == 3 * 4 * (1 + 4 + 9 + 16 + 25 + 36)
     if observed:
@@ -314,7 +305,9 @@ def test_it_works_in_place(observed: bool) -> None:
 
 def test_its_backward_reads_what_a_layer_in_place_left_in_the_fast_plan() -> None:
     learned = inputs(x=(2, 3)) + layer("Affine", "x", "a", name="a") + layer("Squared", "a", "y", name="first")
-    fast, seen = (net_of(learned + layer("Times", "y", "y", param="4") + ABOVE, observed) for observed in (False, True))
+    fast, seen = (
+        net_of(learned + layer("Times", "y", "y", param="4") + ABOVE, observed=observed) for observed in (False, True)
+    )
     for net in (fast, seen):
         net.blobs["x"].data[...] = [[1, 2, 3], [4, 5, 6]]
         net.forward_backward()
@@ -322,7 +315,7 @@ def test_its_backward_reads_what_a_layer_in_place_left_in_the_fast_plan() -> Non
 
 
 def test_in_place_a_backward_that_writes_nothing_hands_the_gradient_on() -> None:
-    net = net_of(IN_PLACE + layer("Stop", "y", "y") + ABOVE)
+    net = net_of(IN_PLACE + layer("Stop", "y", "y") + ABOVE, observed=True)
     net.blobs["x"].data[...] = [[1, 2, 3], [4, 5, 6]]
     net.forward_backward()
     assert net.blobs["x"].diff.tolist() == [[3 * 2 * x for x in row] for row in ((1, 2, 3), (4, 5, 6))]
@@ -330,7 +323,7 @@ def test_in_place_a_backward_that_writes_nothing_hands_the_gradient_on() -> None
 
 def test_without_tops_it_listens() -> None:
     for text in (inputs(x=(2, 3), h=(2,)), "force_backward: true\n" + inputs(x=(2, 3), h=(2,))):
-        net = net_of(text + layer("Listener", "x h", ""))
+        net = net_of(text + layer("Listener", "x h", ""), observed=True)
         net.blobs["x"].data[...] = 2
         net.forward_backward()
         assert user_of(net).heard == [12, 0]
@@ -344,7 +337,7 @@ CLASSIFIED = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" botto
 
 @BOTH
 def test_every_forward_may_have_a_batch_of_another_size(observed: bool) -> None:
-    net = net_of(FED + CLASSIFIED, observed)
+    net = net_of(FED + CLASSIFIED, observed=observed)
     for rows in range(1, 5):
         net.clear_gradients()
         loss = float(net.forward_backward())
@@ -364,7 +357,7 @@ def test_shapes_may_depend_on_values(observed: bool) -> None:
     text = (
         inputs(x=(6, 2)) + product("x", "h", 2) + layer("Positive", "h", "kept") + layer("Times", "kept", "y", name="t")
     )
-    net = net_of(text + ABOVE, observed)
+    net = net_of(text + ABOVE, observed=observed)
     for seed in range(3):
         fill(net, seed)
         net.clear_gradients()
@@ -397,7 +390,7 @@ def test_scripts_reach_the_user_s_own_instance(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_net_stays_behind() -> None:
-    net = net_of(LEARNING, observed=False)
+    net = net_of(LEARNING)
     net.forward_backward()
     watched = weakref.ref(user_of(net))
     assert watched() is not None
@@ -497,7 +490,7 @@ def line_of(text: str, after: str = "class Wrong") -> int:
 def test_an_exception_is_told_with_layer_class_method_and_lines(method: str, observed: bool) -> None:
     text = FITTED.replace('top: "score"', 'top: "s"') + layer("Wrong", "s", "score", param=method) + LOSS
     with pytest.raises(CaffeliteError) as caught:
-        net_of(text, observed).forward_backward()
+        net_of(text, observed=observed).forward_backward()
     (fault,) = caught.value.faults
     call = f'self.fail_in("{method}", 2)' if method == "reshape" else f'self.fail_in("{method}")'
     raised = 'raise RuntimeError(f"no luck in {method}")'
@@ -509,7 +502,7 @@ def test_an_exception_is_told_with_layer_class_method_and_lines(method: str, obs
 
 
 def test_where_numpy_raises_the_user_s_line_is_told() -> None:
-    net = net_of(inputs(x=(2,)) + layer("Wrong", param="numpy"))
+    net = net_of(inputs(x=(2,)) + layer("Wrong", param="numpy"), observed=True)
     with pytest.raises(CaffeliteError) as caught:
         net.forward()
     call = "top[0].data[...] = np.zeros(17)"
@@ -537,7 +530,7 @@ def test_a_class_that_does_not_serve(kind: str, told: str, when: str) -> None:
     text = inputs(x=(5, 4), label=(5, 3)) + product("x", "h") + layer(kind, "h", "y", "loss_weight: 1")
     if when == "net":
         with pytest.raises(CaffeliteError) as caught:
-            net_of(text)
+            net_of(text, observed=True)
     else:
         net = net_of(text, observed=when == "forward")
         with pytest.raises(CaffeliteError) as caught:
@@ -593,15 +586,12 @@ def test_a_module_that_does_not_serve(module: str, source: str | None, told: str
 
 def test_share_in_parallel_has_no_effect() -> None:
     text = (inputs(x=(2,)) + layer("Times")).replace("param_str", "share_in_parallel: true param_str")
-    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
-    graph = assembly.build_graph(file, state_of(file.message, TRAIN))
-    assert "share_in_parallel has no effect" in str(graph.warnings[0])
+    assert "share_in_parallel has no effect" in str(graph_of(text).warnings[0])
 
 
 def test_a_net_that_may_not_run_code_names_what_it_would_run() -> None:
-    file = assembly.NetFile(text_format.Parse(CHAIN, NetParameter()), allow_python=False)
     with pytest.raises(CaffeliteError) as caught:
-        assembly.build_graph(file, state_of(file.message, TRAIN))
+        graph_of(CHAIN, allow_python=False)
     first, second = caught.value.faults
     assert first.message == f'would run Python code that the file names: "{user_layers.__name__}.Times"'
     assert "--allow-python" in (second.help or "")
@@ -614,7 +604,7 @@ GATED = inputs(x=(5, 4), h=(5, 3)) + product("x", "g") + layer("Gate", "x g", "y
 
 @BOTH
 def test_a_torch_layer_learns_by_autograd(observed: bool) -> None:
-    net = net_of(GATED, observed)
+    net = net_of(GATED, observed=observed)
     assert [parameter.shape for parameter in net.params["user"]] == [(3, 4), (3,)]
     fill(net)
     x, (weight, bias) = net.blobs["x"].data, (parameter.data for parameter in net.params["user"])
@@ -635,9 +625,9 @@ def test_its_gradients_against_finite_differences() -> None:
 
 def test_first_values_follow_from_the_seed_alone() -> None:
     torch.manual_seed(5)
-    one = net_of(GATED)
+    one = net_of(GATED, observed=True)
     torch.manual_seed(6)
-    same, other = net_of(GATED), net_of(GATED, seed=2)
+    same, other = net_of(GATED, observed=True), net_of(GATED, seed=2, observed=True)
     assert torch.equal(torch.random.get_rng_state(), torch.Generator().manual_seed(6).get_state())
     for a, b, c in zip(one.params["user"], same.params["user"], other.params["user"], strict=True):
         assert np.array_equal(a.data, b.data)
@@ -646,7 +636,7 @@ def test_first_values_follow_from_the_seed_alone() -> None:
 
 
 def test_several_tops_and_comparisons() -> None:
-    net = net_of(inputs(x=(2, 3)) + layer("Two", "x", "sum positive"))
+    net = net_of(inputs(x=(2, 3)) + layer("Two", "x", "sum positive"), observed=True)
     fill(net)
     net.forward()
     np.testing.assert_allclose(net.blobs["sum"].data, net.blobs["x"].data.sum(1), rtol=1e-6)
@@ -657,7 +647,7 @@ NORMED = inputs(x=(6, 3)) + layer("Normal", "x", "y") + ABOVE.replace("scale: 3"
 
 
 def test_buffers_are_blobs_without_a_rate(tmp_path: Path) -> None:
-    net = net_of(NORMED, observed=False)
+    net = net_of(NORMED)
     weight, bias, mean, variance = net.params["user"]
     assert [blob.lr_mult for blob in net.params["user"]] == [1, 1, 0, 0]
     assert [blob.data.tolist() for blob in (weight, bias, mean, variance)] == [[1] * 3, [0] * 3, [0] * 3, [1] * 3]
@@ -667,15 +657,15 @@ def test_buffers_are_blobs_without_a_rate(tmp_path: Path) -> None:
     np.testing.assert_allclose(mean.data, x.mean(0) / 2, rtol=1e-5)
     np.testing.assert_allclose(variance.data, 0.5 + x.var(0, ddof=1) / 2, rtol=1e-5)
     assert not mean.diff.any()
-    test = net_of(NORMED, phase=TEST, share=net)
+    test = net_of(NORMED, TEST, share=net, observed=True)
     test.blobs["x"].data[...] = x
     test.forward()
     np.testing.assert_allclose(test.blobs["y"].data, (x - mean.data) / np.sqrt(variance.data + 1e-5), rtol=1e-4)
     net.save(str(tmp_path / "a.caffemodel"))
-    again = net_of(NORMED)
+    again = net_of(NORMED, observed=True)
     again.load_weights(str(tmp_path / "a.caffemodel"))
     np.testing.assert_array_equal(again.params["user"][2].data, mean.data)
-    forced = net_of("force_backward: true\n" + NORMED)
+    forced = net_of("force_backward: true\n" + NORMED, observed=True)
     fill(forced)
     forced.forward_backward()
     np.testing.assert_allclose(forced.params["user"][2].data, x.mean(0) / 2, rtol=1e-5)
@@ -684,14 +674,14 @@ def test_buffers_are_blobs_without_a_rate(tmp_path: Path) -> None:
 def test_a_buffer_may_not_learn() -> None:
     learned = NORMED.replace('type: "Python"', f'type: "Python" {"param { lr_mult: 1 } " * 3}')
     with pytest.raises(CaffeliteError, match=r'lr_mult of "norm.running_mean" must be 0: it is a buffer; got 1'):
-        net_of(learned)
+        net_of(learned, observed=True)
 
 
 def test_draws_follow_from_seed_layer_and_position() -> None:
     text = inputs(x=(1, 64)) + layer("Dropped", "x", "y")
     seen = []
     for seed in (1, 1, 2):
-        net = net_of(text, seed=seed)
+        net = net_of(text, seed=seed, observed=True)
         net.blobs["x"].data[...] = 1
         torch.manual_seed(len(seen))
         rows = []
@@ -702,7 +692,7 @@ def test_draws_follow_from_seed_layer_and_position() -> None:
     assert seen[0] == seen[1] != seen[2]
     assert seen[0][0] != seen[0][1]
     assert set(seen[0][0]) == {0, 2}
-    test = net_of(text, phase=TEST)
+    test = net_of(text, TEST, observed=True)
     test.blobs["x"].data[...] = 1
     test.forward()
     assert (test.blobs["y"].data == 1).all()
@@ -715,7 +705,7 @@ def test_on_a_gpu_users_see_arrays_all_the_same(observed: bool) -> None:
     text += layer("Counter", "z", "k", "loss_weight: 1", "count")
     found = []
     for device in ("cpu", "cuda"):
-        net = net_of(text, observed, device=device)
+        net = net_of(text, observed=observed, device=torch.device(device))
         for seed in range(2):
             fill(net, seed)
             net.forward_backward()
@@ -728,7 +718,7 @@ def test_on_a_gpu_users_see_arrays_all_the_same(observed: bool) -> None:
 
 @BOTH
 def test_it_may_say_its_shapes_and_change_them(observed: bool) -> None:
-    net = net_of(inputs(x=(6, 2)) + product("x", "h", 2) + layer("Chosen", "h", "y") + ABOVE, observed)
+    net = net_of(inputs(x=(6, 2)) + product("x", "h", 2) + layer("Chosen", "h", "y") + ABOVE, observed=observed)
     assert net.blobs["y"].shape == (6, 2)
     fill(net)
     net.forward_backward()

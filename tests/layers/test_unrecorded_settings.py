@@ -9,14 +9,12 @@ import pytest
 import torch
 from google.protobuf import text_format
 
-from caffelite import assembly
-from caffelite.graph import state_of
-from caffelite.net import Net
 from caffelite.proto import TEST, TRAIN, NetParameter
 from caffelite.upgrade import upgrade_net
 
 from ..data.by_hand import batch, layer_from, opened
 from ..data.databases import numbered, write_images
+from ..nets import graph_of, net_of
 from .alone import build, run_at
 
 ENGINES = {
@@ -65,8 +63,7 @@ def test_an_embedding_begins_with_its_fillers_and_learns_from_every_occurrence(o
       weight_filler { type: "constant" value: 0.5 } bias_filler { type: "constant" value: -2 } } }
     layer { name: "sum" type: "Reduction" bottom: "y" top: "sum" loss_weight: 1 }
     """
-    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
-    net = Net(assembly.build_graph(file, state_of(file.message, TEST)), observed=observed)
+    net = net_of(text, TEST, observed=observed)
     net.blobs["x"].data[...] = [0, 3, 0]
     assert net.forward_backward() == 6 * (0.5 - 2)
     np.testing.assert_array_equal(net.params["e"][0].diff, [[2, 2], [0, 0], [0, 0], [1, 1]])
@@ -112,7 +109,5 @@ def test_the_phase_a_net_is_built_in_wins_over_the_one_its_file_names() -> None:
     layer { name: "test" type: "DummyData" top: "x" include { phase: TEST min_level: 2 stage: "a" }
       dummy_data_param { shape { dim: 1 } } }
     """
-    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
     for phase, name in ((TRAIN, "train"), (TEST, "test")):
-        graph = assembly.build_graph(file, state_of(file.message, phase))
-        assert [node.name for node in graph.nodes] == [name]
+        assert [node.name for node in graph_of(text, phase).nodes] == [name]

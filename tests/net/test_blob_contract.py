@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caffelite import assembly
 from caffelite.errors import UsageError
-from caffelite.graph import state_of
-from caffelite.net import Net
-from caffelite.proto import TEST, TRAIN, NetParameter
+from caffelite.proto import TEST
 from caffelite.solver.rule import Rule
 
+from ..nets import net_of
 from ..solver.fakes import settings as solver_settings
 
 NET = """
@@ -83,8 +80,7 @@ class Pair:
     """The net and the model, side by side."""
 
     def __init__(self) -> None:
-        file = assembly.NetFile(text_format.Parse(NET, NetParameter()))
-        self.net = Net(assembly.build_graph(file, state_of(file.message, TRAIN)), observed=True)
+        self.net = net_of(NET, observed=True)
         self.rule = Rule(solver_settings(momentum=0.5, base_lr=0.1), self.net.parameters)
         self.model = Model(3)
         self.generator = np.random.default_rng(1)
@@ -202,11 +198,6 @@ def test_and_do_so_in_plain_memory_order(played):
         play(played)
 
 
-def small(text: str, phase: int) -> Net:
-    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
-    return Net(assembly.build_graph(file, state_of(file.message, phase)), observed=True)
-
-
 IDENTITIES = """
 force_backward: true
 layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
@@ -218,7 +209,7 @@ layer { name: "sum" type: "Eltwise" bottom: "c" bottom: "x" top: "s" }
 
 
 def test_blobs_that_hold_the_same_values_are_arrays_of_their_own():
-    net = small(IDENTITIES, TEST)
+    net = net_of(IDENTITIES, TEST, observed=True)
     net.blobs["x"].data[...] = 1
     net.blobs["s"].diff[...] = 1
     net.forward()
@@ -232,7 +223,7 @@ def test_blobs_that_hold_the_same_values_are_arrays_of_their_own():
 
 
 def test_a_blob_that_gets_smaller_keeps_its_first_values():
-    net = small(IDENTITIES, TEST)
+    net = net_of(IDENTITIES, TEST, observed=True)
     net.blobs["x"].data[...] = [[1, 2, 3], [4, 5, 6]]
     net.blobs["x"].reshape(1, 3)
     assert net.blobs["x"].data.tolist() == [[1, 2, 3]]

@@ -8,26 +8,19 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from google.protobuf import text_format
 from PIL import Image
 
 from caffelite import assembly
 from caffelite.commands import run
 from caffelite.errors import CaffeliteError, DataError, GraphError, LayerError
-from caffelite.graph import state_of
-from caffelite.net import Net
-from caffelite.proto import TEST, TRAIN, NetParameter
+from caffelite.proto import TEST, TRAIN
 
 from ..data.databases import datum, numbered, write_values
+from ..nets import net_of
 
 LABELS = [1, 1, 0, 1, 0, 1]
 BALANCED = [1.5, 0.75, 1]
 """What scikit-learn's compute_class_weight says of LABELS; 1 for a third class, which does not occur."""
-
-
-def made(text, phase=TRAIN, *, observed=False, share=None):
-    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
-    return Net(assembly.build_graph(file, state_of(file.message, phase)), seed=1, observed=observed, share=share)
 
 
 def scorer(bottom="data", classes=3):
@@ -60,7 +53,7 @@ def weights_of(net, name="loss"):
 @pytest.mark.parametrize("observed", [False, True])
 def test_a_net_learns_by_the_weighted_loss(observed):
     weights = "weight_by_label_freqs: true class_weighting: 0.5 class_weighting: 4 class_weighting: 1"
-    net = made(inputs(4, 5) + scorer() + loss(f"{weights} ignore_label: 2"), observed=observed)
+    net = net_of(inputs(4, 5) + scorer() + loss(f"{weights} ignore_label: 2"), observed=observed)
     generator = np.random.default_rng(1)
     data, labels = generator.standard_normal((4, 5)).astype(np.float32), np.array([1, 0, 2, 1], np.float32)
     net.blobs["data"].data[...], net.blobs["label"].data[...] = data, labels
@@ -79,7 +72,7 @@ def test_a_net_learns_by_the_weighted_loss(observed):
 def test_a_net_takes_other_numbers_of_predictions_but_not_of_classes():
     listed = "weight_by_label_freqs: true " + 3 * "class_weighting: 2 "
     text = inputs(4, 3) + loss(listed).replace('"scores"', '"data"')
-    net = made(text)
+    net = net_of(text)
     net.blobs["data"].reshape(2, 3)
     net.blobs["label"].reshape(2)
     assert float(net.forward()) == pytest.approx(2 * np.log(3))
@@ -105,7 +98,7 @@ def data(path, phase="TRAIN", kind="Data"):
 
 def test_labels_of_a_database_are_counted(tmp_path, caplog):
     caplog.set_level(logging.INFO, "caffelite")
-    net = made(data(lmdb(tmp_path / "lmdb")) + scorer() + loss())
+    net = net_of(data(lmdb(tmp_path / "lmdb")) + scorer() + loss())
     try:
         assert weights_of(net) == BALANCED
         assert caplog.messages == [
@@ -126,13 +119,13 @@ def test_the_way_of_the_labels_is_followed_through_layers_that_keep_them(tmp_pat
     column = "reshape_param { shape { dim: -1 dim: 1 } }"
     shaped = f'layer {{ name: "shaped" type: "Reshape" bottom: "flat" top: "shaped" {column} }}\n'
     accuracy = 'layer { name: "accuracy" type: "Accuracy" bottom: "scores" bottom: "label" top: "accuracy" }\n'
-    net = made(data(lmdb(tmp_path / "lmdb")) + scorer() + accuracy + flat + shaped + loss(labels="shaped", kind=kind))
+    net = net_of(data(lmdb(tmp_path / "lmdb")) + scorer() + accuracy + flat + shaped + loss(labels="shaped", kind=kind))
     net.close()
     assert weights_of(net) == BALANCED
 
 
 def test_the_label_that_is_left_out_is_not_counted(tmp_path):
-    net = made(
+    net = net_of(
         data(lmdb(tmp_path / "lmdb", [*LABELS, 255, 255]))
         + scorer()
         + loss("weight_by_label_freqs: true ignore_label: 255")
@@ -144,10 +137,10 @@ def test_the_label_that_is_left_out_is_not_counted(tmp_path):
 def test_a_test_net_takes_the_weights_of_the_train_net(tmp_path):
     train, test = lmdb(tmp_path / "train"), lmdb(tmp_path / "test", [0, 1, 2])
     text = data(train) + data(test, "TEST") + scorer() + loss()
-    nets = [made(text)]
-    nets += [made(text, TEST, share=nets[0]), made(text, TEST)]
+    nets = [net_of(text)]
+    nets += [net_of(text, TEST, share=nets[0]), net_of(text, TEST)]
     other = text.replace('name: "loss"', 'name: "other"')
-    nets.append(made(other, TEST, share=nets[0]))
+    nets.append(net_of(other, TEST, share=nets[0]))
     for net in nets:
         net.close()
     assert [weights_of(net) for net in nets[:3]] == [BALANCED, BALANCED, [1, 1, 1]]
@@ -155,11 +148,11 @@ def test_a_test_net_takes_the_weights_of_the_train_net(tmp_path):
 
 
 def test_a_test_net_takes_listed_weights_too_and_refuses_those_of_another_number_of_classes():
-    train = made(inputs(4, 5) + scorer() + loss("weight_by_label_freqs: true " + 3 * "class_weighting: 2 "))
-    assert weights_of(made(inputs(4, 5) + scorer() + loss(), TEST, share=train)) == [2, 2, 2]
+    train = net_of(inputs(4, 5) + scorer() + loss("weight_by_label_freqs: true " + 3 * "class_weighting: 2 "))
+    assert weights_of(net_of(inputs(4, 5) + scorer() + loss(), TEST, share=train)) == [2, 2, 2]
     wider = scorer(classes=4).replace('"ip"', '"wide"')
     with pytest.raises(LayerError) as caught:
-        made(inputs(4, 5) + wider + loss(), TEST, share=train)
+        net_of(inputs(4, 5) + wider + loss(), TEST, share=train)
     assert str(caught.value) == (
         'layer "loss" (SoftmaxWithLoss): the train net has class weights for 3 classes, this layer has 4'
     )
@@ -185,7 +178,7 @@ def test_labels_of_a_list_of_images_are_counted(tmp_path):
         f'layer {{ name: "images" type: "ImageData" top: "data" top: "label" '
         f'image_data_param {{ source: "{tmp_path / "list"}" batch_size: 2 shuffle: true }} }}\n'
     )
-    net = made(source + scorer() + loss())
+    net = net_of(source + scorer() + loss())
     net.close()
     assert weights_of(net) == BALANCED
 
@@ -199,7 +192,7 @@ def test_labels_of_hdf5_files_are_counted(tmp_path):
         f'layer {{ name: "rows" type: "HDF5Data" top: "data" top: "target" '
         f'hdf5_data_param {{ source: "{tmp_path / "list"}" batch_size: 2 }} }}\n'
     )
-    net = made(source + scorer() + loss(labels="target"))
+    net = net_of(source + scorer() + loss(labels="target"))
     net.close()
     assert weights_of(net) == BALANCED
 
@@ -211,7 +204,7 @@ REMEDY = "  help: list class_weighting, one for each class, in the loss that say
 
 def told(text):
     with pytest.raises(CaffeliteError) as caught:
-        made(text).close()
+        net_of(text).close()
     return caught.type, str(caught.value)
 
 

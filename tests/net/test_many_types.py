@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from google.protobuf import text_format
 
-from caffelite import assembly
-from caffelite.graph import state_of
 from caffelite.net import Net
-from caffelite.proto import TRAIN, NetParameter
+
+from ..nets import net_of
 
 IMAGES = """
 layer { name: "in" type: "Input" top: "x" top: "word" top: "order" top: "label"
@@ -72,11 +70,7 @@ def fill(net: Net, batch: int, seed: int) -> None:
 
 @pytest.mark.parametrize("front", [CONVOLUTION, SCALE], ids=["channels_last", "contiguous"])
 def test_both_plans_agree(front: str) -> None:
-    file = assembly.NetFile(text_format.Parse(IMAGES + front + BEHIND, NetParameter()))
-    fast, seen = (
-        Net(assembly.build_graph(file, state_of(file.message, TRAIN)), seed=3, observed=observed)
-        for observed in (False, True)
-    )
+    fast, seen = (net_of(IMAGES + front + BEHIND, seed=3, observed=observed) for observed in (False, True))
     assert fast.channels_last == (front == CONVOLUTION)
     for seed, batch in enumerate((4, 4, 7, 1, 4)):
         losses = []

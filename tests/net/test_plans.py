@@ -5,21 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from google.protobuf import text_format
 
-from caffelite import assembly
-from caffelite.graph import state_of
 from caffelite.net import Net
-from caffelite.proto import TEST, TRAIN, NetParameter
+from caffelite.proto import TEST, TRAIN
 
 from ..conftest import CARRIED
+from ..nets import graph_of, net_of
 
 LENET = CARRIED / "nets" / "net" / "mini_lenet.prototxt"
 
 
 def mini(observed, seed=3):
-    file = assembly.read_net(LENET)
-    net = Net(assembly.build_graph(file, state_of(file.message, TRAIN)), seed=seed, observed=observed)
+    net = net_of(LENET.read_text(), seed=seed, observed=observed)
     generator = np.random.default_rng(0)
     for blob in net.graph.inputs:
         shape = net.blobs[blob].shape
@@ -98,11 +95,7 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" top: "l
 
 
 def test_asking_for_a_gradient_of_the_data_does_not_disturb_training():
-    file = assembly.NetFile(text_format.Parse(FORCED, NetParameter()))
-    nets = [
-        Net(assembly.build_graph(file, state_of(file.message, TRAIN)), seed=1, observed=observed)
-        for observed in (False, True)
-    ]
+    nets = [net_of(FORCED, observed=observed) for observed in (False, True)]
     for net in nets:
         net.blobs["x"].data[...] = np.arange(96).reshape(2, 3, 4, 4) / 96
         net.forward_backward()
@@ -112,8 +105,7 @@ def test_asking_for_a_gradient_of_the_data_does_not_disturb_training():
 
 def both(text, phase=TRAIN, **options):
     """The fast and the observed net of a text, with the same weights and 1, 2, 3 … in blob x."""
-    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
-    graph = assembly.build_graph(file, state_of(file.message, phase))
+    graph = graph_of(text, phase)
     nets = [Net(graph, seed=1, observed=observed, **options) for observed in (False, True)]
     for net in nets:
         net.blobs["x"].data[...] = np.arange(1, net.blobs["x"].count + 1).reshape(net.blobs["x"].shape)
@@ -208,8 +200,7 @@ def test_a_net_without_a_loss_or_weights_or_layers_can_be_run():
         assert float(net.forward_backward()) == 0
         assert not any(parameter.diff.any() for parameter in net.parameters)
     for observed in (False, True):
-        file = assembly.NetFile(NetParameter())
-        assert float(Net(assembly.build_graph(file, state_of(file.message, TRAIN)), observed=observed).forward()) == 0
+        assert float(net_of("", observed=observed).forward()) == 0
 
 
 OVERWRITTEN = """
@@ -225,8 +216,7 @@ layer { name: "sum" type: "Reduction" bottom: "y" top: "sum" loss_weight: 1 }
 @pytest.mark.parametrize("observed", [False, True])
 def test_a_sigmoid_takes_its_slope_from_what_a_later_layer_left_in_its_top(observed):
     # `src/caffe/layers/sigmoid_layer.cpp` reads top_data in backward: y(1 - y) with y doubled by then.
-    file = assembly.NetFile(text_format.Parse(OVERWRITTEN, NetParameter()))
-    net = Net(assembly.build_graph(file, state_of(file.message, TRAIN)), observed=observed)
+    net = net_of(OVERWRITTEN, observed=observed)
     net.forward_backward()
     y = 2 / (1 + np.exp(-1.0))
     np.testing.assert_allclose(net.params["ip"][1].diff, [3 * 2 * y * (1 - y)], rtol=1e-5)

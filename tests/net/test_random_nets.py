@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from google.protobuf import text_format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caffelite import assembly
-from caffelite.graph import state_of
-from caffelite.net import Net
-from caffelite.proto import TRAIN, NetParameter
+from ..nets import net_of
 
 Shape = tuple[int, ...]
 BATCH = 3
@@ -260,8 +256,7 @@ def drafts(draw):
 
 
 def made(draft, inputs, observed):
-    file = assembly.NetFile(text_format.Parse(draft.text, NetParameter()))
-    net = Net(assembly.build_graph(file, state_of(file.message, TRAIN)), seed=5, observed=observed)
+    net = net_of(draft.text, observed=observed)
     for blob, values in inputs.items():
         net.blobs[blob].data[...] = values
     return net

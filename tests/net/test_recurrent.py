@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 import caffelite
-from caffelite import assembly
 from caffelite.errors import CaffeliteError
-from caffelite.graph import state_of
-from caffelite.net import Net
-from caffelite.proto import TEST, TRAIN
+from caffelite.proto import TEST
 
+from ..nets import net_of
 from ..recorded import close
 
 NET = """
@@ -25,12 +23,6 @@ layer {{ name: "score" type: "InnerProduct" bottom: "y" top: "score"
 layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss"
   softmax_param {{ axis: 2 }} }}
 """
-
-
-def _net(folder, text, observed=False, phase=TRAIN, share=None):  # type: ignore[no-untyped-def]
-    (folder / "net.prototxt").write_text(text)
-    file = assembly.read_net(folder / "net.prototxt")
-    return Net(assembly.build_graph(file, state_of(file.message, phase)), seed=3, observed=observed, share=share)
 
 
 def _feed(net, seed, cont, count=2):  # type: ignore[no-untyped-def]
@@ -62,8 +54,8 @@ def test_weights_the_original_wrote_give_its_outputs(tmp_path, golden, suffix): 
 
 
 @pytest.mark.parametrize("type", ["RNN", "LSTM"])
-def test_both_plans_carry_the_state_on_alike(tmp_path, type):  # type: ignore[no-untyped-def]
-    nets = [_net(tmp_path, NET.format(type=type), observed) for observed in (False, True)]
+def test_both_plans_carry_the_state_on_alike(type):  # type: ignore[no-untyped-def]
+    nets = [net_of(NET.format(type=type), observed=observed) for observed in (False, True)]
     losses = []
     for seed in range(3):
         for net in nets:
@@ -73,15 +65,15 @@ def test_both_plans_carry_the_state_on_alike(tmp_path, type):  # type: ignore[no
         losses.append(one)
     for fast, seen in zip(*(net.parameters for net in nets), strict=True):
         np.testing.assert_allclose(fast.diff, seen.diff, rtol=1e-5, atol=1e-7)
-    fresh = _net(tmp_path, NET.format(type=type))
+    fresh = net_of(NET.format(type=type))
     _feed(fresh, 2, np.ones((4, 2)))
     assert float(fresh.forward()) != pytest.approx(losses[-1], rel=1e-4)
 
 
 @pytest.mark.parametrize("type", ["RNN", "LSTM"])
 @pytest.mark.parametrize("cont", [1, 0.5])
-def test_a_second_backward_adds_the_same_gradients_again(tmp_path, type, cont):  # type: ignore[no-untyped-def]
-    net = _net(tmp_path, NET.format(type=type), observed=True)
+def test_a_second_backward_adds_the_same_gradients_again(type, cont):  # type: ignore[no-untyped-def]
+    net = net_of(NET.format(type=type), observed=True)
     _feed(net, 1, np.full((4, 2), cont))
     net.forward_backward()
     once = [parameter.diff.copy() for parameter in net.parameters]
@@ -91,9 +83,9 @@ def test_a_second_backward_adds_the_same_gradients_again(tmp_path, type, cont): 
         np.testing.assert_allclose(parameter.diff, 2 * diff, rtol=1e-6)
 
 
-def test_a_test_net_has_a_state_of_its_own(tmp_path):  # type: ignore[no-untyped-def]
-    train = _net(tmp_path, NET.format(type="LSTM"))
-    test = _net(tmp_path, NET.format(type="LSTM"), phase=TEST, share=train)
+def test_a_test_net_has_a_state_of_its_own():  # type: ignore[no-untyped-def]
+    train = net_of(NET.format(type="LSTM"))
+    test = net_of(NET.format(type="LSTM"), TEST, share=train)
     for net in (train, test):
         _feed(net, 1, np.ones((4, 2)))
     first = float(train.forward())
@@ -101,8 +93,8 @@ def test_a_test_net_has_a_state_of_its_own(tmp_path):  # type: ignore[no-untyped
     assert float(test.forward()) == first
 
 
-def test_a_net_reshaped_to_fewer_sequences_goes_on_with_the_first(tmp_path):  # type: ignore[no-untyped-def]
-    net, alone = (_net(tmp_path, NET.format(type="LSTM"), observed=True) for _ in range(2))
+def test_a_net_reshaped_to_fewer_sequences_goes_on_with_the_first():  # type: ignore[no-untyped-def]
+    net, alone = (net_of(NET.format(type="LSTM"), observed=True) for _ in range(2))
     for one, count in ((net, 2), (alone, 1)):
         one.blobs["x"].reshape(4, count, 3)
         one.blobs["cont"].reshape(4, count)
@@ -121,7 +113,7 @@ def test_a_net_reshaped_to_fewer_sequences_goes_on_with_the_first(tmp_path):  # 
     np.testing.assert_allclose(net.blobs["y"].data, alone.blobs["y"].data, rtol=1e-5, atol=1e-7)
 
 
-def test_what_learns_to_say_where_sequences_begin_is_refused(tmp_path):  # type: ignore[no-untyped-def]
+def test_what_learns_to_say_where_sequences_begin_is_refused():  # type: ignore[no-untyped-def]
     text = (
         NET.format(type="LSTM")
         .replace(
@@ -135,7 +127,7 @@ def test_what_learns_to_say_where_sequences_begin_is_refused(tmp_path):  # type:
         )
         .replace('bottom: "cont" top: "y"', 'bottom: "flags" top: "y"')
     )
-    net = _net(tmp_path, text)
+    net = net_of(text)
     with pytest.raises(CaffeliteError, match="has no gradient for its bottom"):
         net.forward_backward()
 

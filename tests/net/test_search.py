@@ -7,22 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from google.protobuf import text_format
 
-from caffelite import assembly
-from caffelite.graph import state_of
-from caffelite.net import Net
 from caffelite.net.census import Census, finite
 from caffelite.net.moment import Moment
 from caffelite.net.search import broken_weights, find
-from caffelite.proto import TEST, TRAIN, NetParameter
+from caffelite.proto import TEST
+
+from ..nets import net_of
 
 NAN, INF = float("nan"), float("inf")
-
-
-def make(text: str, phase: int = TRAIN, observed: bool = False) -> Any:
-    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
-    return Net(assembly.build_graph(file, state_of(file.message, phase)), seed=1, observed=observed)
 
 
 # -- counting -----------------------------------------------------------------------------------------------------
@@ -76,7 +69,7 @@ layer { name: "mean" type: "Reduction" bottom: "h" top: "mean" loss_weight: 1 }
 
 @pytest.mark.parametrize("observed", [False, True])
 def test_a_pass_from_the_same_moment_is_the_same_pass(observed: bool) -> None:
-    net = make(CHANCE, observed=observed)
+    net = net_of(CHANCE, observed=observed)
     net.blobs["x"].data[...] = np.arange(12).reshape(4, 3)
     net.forward_backward()
     moment = Moment(net, whole=True)
@@ -91,7 +84,7 @@ def test_a_pass_from_the_same_moment_is_the_same_pass(observed: bool) -> None:
 
 @pytest.mark.parametrize("observed", [False, True])
 def test_a_double_computes_the_same_and_keeps_its_blobs_to_itself(observed: bool) -> None:
-    net, twin = make(CHANCE, observed=observed), make(CHANCE, observed=observed)
+    net, twin = net_of(CHANCE, observed=observed), net_of(CHANCE, observed=observed)
     for one in (net, twin):
         one.blobs["x"].data[...] = 1
     before = [blob.data.copy() for blob in net.blobs.values()]
@@ -107,7 +100,7 @@ def test_a_double_computes_the_same_and_keeps_its_blobs_to_itself(observed: bool
 
 
 def test_an_array_that_somebody_holds_shows_weights_that_were_put_back() -> None:
-    net = make(
+    net = net_of(
         """
         layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 3 dim: 3 } } }
         layer { name: "conv" type: "Convolution" bottom: "x" top: "y"
@@ -124,7 +117,7 @@ def test_an_array_that_somebody_holds_shows_weights_that_were_put_back() -> None
 
 
 def test_each_pass_of_a_repetition_has_its_own_chance() -> None:
-    net = make(
+    net = net_of(
         """
         layer { name: "still" type: "DummyData" top: "still" dummy_data_param { shape { dim: 8 } } }
         layer { name: "noise" type: "DummyData" top: "noise"
@@ -149,7 +142,7 @@ def test_each_pass_of_a_repetition_has_its_own_chance() -> None:
 
 
 def test_what_was_written_into_an_input_is_found_there() -> None:
-    net = make(CHANCE)
+    net = net_of(CHANCE)
     net.blobs["x"].data[2, 1] = NAN
     start = Moment(net)
     assert torch.isnan(net.forward())
@@ -160,7 +153,7 @@ def test_what_was_written_into_an_input_is_found_there() -> None:
 
 
 def test_the_blob_that_a_layer_reads_has_its_name_from_the_prototxt() -> None:
-    net = make(
+    net = net_of(
         """
         layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }
         layer { name: "log" type: "Log" bottom: "x" top: "y" }
@@ -177,7 +170,7 @@ def test_the_blob_that_a_layer_reads_has_its_name_from_the_prototxt() -> None:
 
 
 def test_the_first_weights_that_are_not_finite() -> None:
-    net = make(CHANCE)
+    net = net_of(CHANCE)
     assert broken_weights(net) is None
     net.params["ip"][1].data[0] = INF
     net.pull()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from google.protobuf import text_format
 
-from caffelite import assembly
 from caffelite.errors import CaffeliteError, LayerError
-from caffelite.graph import state_of
-from caffelite.net import Net
-from caffelite.proto import TRAIN, BlobProto, NetParameter
+from caffelite.proto import BlobProto
 from caffelite.solver.testing import average
+
+from ..nets import net_of
 
 INPUTS = """
 layer { name: "in" type: "Input" top: "x" top: "keep" top: "label"
@@ -31,11 +29,6 @@ layer { name: "twice" type: "Power" bottom: "y" top: "twice" power_param { scale
 """
 )
 SELECTIONS = [[1, 0, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 1], [0, 2, 0, -1, 0, 0]]
-
-
-def net_of(text, observed):
-    file = assembly.NetFile(text_format.Parse(text, NetParameter()))
-    return Net(assembly.build_graph(file, state_of(file.message, TRAIN)), seed=1, observed=observed)
 
 
 def fill(net, selection):
@@ -58,7 +51,7 @@ def by_hand(net, selection):
 
 @pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
 def test_each_pass_has_the_size_it_has(observed):
-    net = net_of(CHOSEN, observed)
+    net = net_of(CHOSEN, observed=observed)
     for selection in SELECTIONS:
         fill(net, selection)
         net.clear_gradients()
@@ -78,7 +71,7 @@ def test_each_pass_has_the_size_it_has(observed):
 
 @pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
 def test_another_batch_size_afterwards(observed):
-    net = net_of(CHOSEN, observed)
+    net = net_of(CHOSEN, observed=observed)
     fill(net, SELECTIONS[0])
     net.forward()
     for blob, values in (("x", np.ones((2, 3))), ("keep", [0, 1]), ("label", [0, 2])):
@@ -94,7 +87,7 @@ def test_a_loss_that_varies_in_size_has_its_weight_everywhere():
         'layer { name: "f" type: "Filter" bottom: "s" bottom: "keep" top: "y" loss_weight: 3 }\n'
     )
     for observed in (False, True):
-        net = net_of(text, observed)
+        net = net_of(text, observed=observed)
         for selection in SELECTIONS:
             fill(net, selection)
             net.clear_gradients()
@@ -104,7 +97,7 @@ def test_a_loss_that_varies_in_size_has_its_weight_everywhere():
 
 
 def test_outputs_that_vary_in_size_have_no_mean():
-    net = net_of(CHOSEN, False)
+    net = net_of(CHOSEN)
     selections = iter(SELECTIONS)
 
     class Choosing:
@@ -139,7 +132,7 @@ LAST = {
 @pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
 @pytest.mark.parametrize("last", LAST)
 def test_a_backward_that_needs_a_gradient_there_is_none_of(last, observed):
-    net = net_of(LABELS_THAT_LEARN + f'layer {{ name: "last" {LAST[last]} }}', observed)
+    net = net_of(LABELS_THAT_LEARN + f'layer {{ name: "last" {LAST[last]} }}', observed=observed)
     fill(net, SELECTIONS[1])
     net.forward()
     with pytest.raises(LayerError) as caught:
@@ -156,7 +149,7 @@ def test_a_bottom_that_may_be_left_out_is_not_asked_for(observed, tmp_path):
     (tmp_path / "H.binaryproto").write_bytes(BlobProto(data=np.eye(3).ravel()).SerializeToString())
     source = f'infogain_loss_param {{ source: "{tmp_path}/H.binaryproto" }}'
     loss = f'layer {{ name: "loss" type: "InfogainLoss" bottom: "y" bottom: "label" top: "loss" {source} }}'
-    net = net_of(LABELS_THAT_LEARN + loss, observed)
+    net = net_of(LABELS_THAT_LEARN + loss, observed=observed)
     fill(net, SELECTIONS[1])
     net.forward_backward()
     assert net.params["a"][0].diff.any()
@@ -165,7 +158,7 @@ def test_a_bottom_that_may_be_left_out_is_not_asked_for(observed, tmp_path):
 @pytest.mark.parametrize("observed", [False, True], ids=["fast", "observed"])
 def test_propagate_down_stops_it(observed):
     stop = "propagate_down: true propagate_down: false"
-    net = net_of(LABELS_THAT_LEARN + f'layer {{ name: "last" {LAST["loss"]} {stop} }}', observed)
+    net = net_of(LABELS_THAT_LEARN + f'layer {{ name: "last" {LAST["loss"]} {stop} }}', observed=observed)
     fill(net, SELECTIONS[1])
     net.forward_backward()
     assert net.params["a"][0].diff.any()
@@ -177,7 +170,7 @@ def test_a_crop_to_the_size_of_something_learned_goes_without_its_gradient(obser
     crop = (
         'layer { name: "c" type: "Crop" bottom: "y" bottom: "learned" top: "z" crop_param { axis: 1 } loss_weight: 1 }'
     )
-    net = net_of(LABELS_THAT_LEARN + crop, observed)
+    net = net_of(LABELS_THAT_LEARN + crop, observed=observed)
     fill(net, SELECTIONS[1])
     net.forward_backward()
     np.testing.assert_allclose(net.params["a"][0].diff[0], net.blobs["x"].data.sum(0), rtol=1e-5)
