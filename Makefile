@@ -77,10 +77,11 @@ bench-data: venv
 proto: venv
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --descriptor_set_out=caffelite/proto/caffe.desc caffe.proto
 
-## make docs      docs/cli.md from the commands, docs/layers.md from the layers
+## make docs      docs/cli.md from the commands, docs/layers.md from the layers, docs/solvers.md from the solver types
 docs: venv
 	$(BIN)/python -m caffelite.commands._docs docs/cli.md
 	$(BIN)/python -m caffelite.commands._layer_docs protos/caffe.proto docs/layers.md
+	$(BIN)/python -m caffelite.commands._solver_docs docs/solvers.md
 
 ## make conformance   docs/conformance.md: what the recorded cases give here, and which settings are tested
 conformance: venv

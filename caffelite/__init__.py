@@ -5,6 +5,7 @@
     solver = caffelite.get_solver("solver.prototxt")
     solver.step(100)
 
+The solver types are torch optimizers, too: `caffelite.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)`.
 Layers of one's own derive from `caffelite.Layer` (the original's protocol) or `caffelite.TorchLayer` (a torch module).
 Names are imported when they are first used, so `import caffelite` does not load torch.
 """
@@ -26,12 +27,14 @@ _ROOMS = {
     "set_mode_cpu": ".pycaffe.state",
     "set_mode_gpu": ".pycaffe.state",
     "set_random_seed": ".pycaffe.state",
+    "optim": ".optim",
     "CaffeliteError": ".errors",
     "TEST": ".proto",
     "TRAIN": ".proto",
 }
 
 if TYPE_CHECKING:
+    from . import optim
     from .errors import CaffeliteError
     from .layerkit.python_layer import Layer
     from .layerkit.torch_layer import TorchLayer
@@ -49,6 +52,7 @@ __all__ = [
     "SGDSolver",
     "TorchLayer",
     "get_solver",
+    "optim",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
@@ -59,7 +63,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_ROOMS[name], __name__), name)
+    room = importlib.import_module(_ROOMS[name], __name__)
+    value = room if _ROOMS[name] == f".{name}" else getattr(room, name)
     globals()[name] = value
     return value
 

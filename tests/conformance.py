@@ -111,7 +111,7 @@ def messages() -> Iterator[Any]:
     shared = [getattr(proto, name).DESCRIPTOR for name in SHARED]
     own = {param.name: param for param in params}
     yield from (own[name] for name in sorted(own))
-    yield from (*shared, proto.SolverParameter.DESCRIPTOR)
+    yield from (*shared, proto.SolverParameter.DESCRIPTOR, proto.TestWatchParameter.DESCRIPTOR)
 
 
 def _entries(message: Any) -> Iterator[tuple[str, str, bool]]:

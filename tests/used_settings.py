@@ -139,6 +139,7 @@ HOLDERS = dict.fromkeys(
     [
         *_holders(proto.LayerParameter.DESCRIPTOR),
         *((name, proto.NetState.DESCRIPTOR) for name in ("state", "train_state", "test_state")),
+        *((name, proto.TestWatchParameter.DESCRIPTOR) for name in ("early_stop", "plateau")),
     ]
 )
 

@@ -1,6 +1,7 @@
 """The only place that sees the whole chain: net file → Net, solver file → Solver."""
 
 from .nets import NetFile, Told, Warn, build_graph, load_net, make_layer, read_net, silent, untold
+from .settled import counting, watching
 from .solvers import SolverFile, load_solver, make_solver, read_solver, seed_of_test_net
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Told",
     "Warn",
     "build_graph",
+    "counting",
     "load_net",
     "load_solver",
     "make_layer",
@@ -18,4 +20,5 @@ __all__ = [
     "seed_of_test_net",
     "silent",
     "untold",
+    "watching",
 ]

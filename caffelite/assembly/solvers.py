@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import prototxt
 from ..data.telling import find
-from ..errors import Fault
+from ..errors import Fault, Places, nowhere
 from ..proto import TEST, TRAIN, NetState, SolverParameter
 from ..runtime import seeds
 from ..upgrade import upgrade_solver
 from .nets import NetFile, Told, Warn, build_graph, read_net, silent, untold, upgraded
+from .settled import counting, watching
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +30,10 @@ class SolverFile:
 
     Attributes:
         message: the upgraded SolverParameter, with everything the command line put over it.
-        settings: the same, checked.
+        settings: the same, checked as far as its nets need not be known.
         train, tests: its nets, and the states to build them in (`train_state`, `test_states`).
         warnings: what is odd about any of these files.
+        path, places: its file, and where its fields stand in it.
     """
 
     message: Any
@@ -42,6 +44,7 @@ class SolverFile:
     test_states: list[Any]
     warnings: list[Fault] = field(default_factory=list)
     path: str | None = None
+    places: Places = nowhere
 
 
 def read_solver(
@@ -113,6 +116,7 @@ def read_solver(
         [_merged(TEST, file.message.state, test.state) for file, test in zip(tests, settings.test_nets, strict=True)],
         warnings,
         name,
+        text.places,
     )
 
 
@@ -152,7 +156,8 @@ def make_solver(
             net has.
 
     Raises:
-        CaffeliteError: with every fault of the first net that has any, or weights that do not fit.
+        CaffeliteError: with every fault of the first net that has any, or of settings that do not fit the nets, or
+            weights that do not fit.
     """
     from ..net import Net
     from ..solver import Solver
@@ -163,7 +168,8 @@ def make_solver(
     seed = seeds.fresh() if seed is None else seed
     train_graph = build_graph(file.train, file.train_state)
     test_graphs = [build_graph(net, state) for net, state in zip(file.tests, file.test_states, strict=True)]
-    for fault in (*train_graph.warnings, *(fault for graph in test_graphs for fault in graph.warnings)):
+    settings, notes = counting(watching(settings, test_graphs, file.places), train_graph, file.places)
+    for fault in (*train_graph.warnings, *(fault for graph in test_graphs for fault in graph.warnings), *notes):
         warn(fault)
     net = Net(train_graph, device, seed, observed=observed)
     tests = [

@@ -61,7 +61,8 @@ def _piece(text: str) -> str:
     return text if text.startswith("`") else re.sub(r"[<*]", r"\\\g<0>", text)
 
 
-def _markdown(paragraph: str) -> str:
+def markdown(paragraph: str) -> str:
+    """A paragraph of a docstring as Markdown."""
     if paragraph.startswith("Raises:\n"):
         errors = re.sub(r"(?m)^    (\w+):", r"- `\1`:", paragraph.removeprefix("Raises:\n"))
         return "Raises:\n\n" + re.sub(r"(?m)^ {8}", "  ", errors)
@@ -72,7 +73,7 @@ def _markdown(paragraph: str) -> str:
 def _section(kind: type[Layer], lines: dict[str, int]) -> Iterator[str]:
     yield f"## {kind.type}"
     yield _facts(kind, lines)
-    yield from map(_markdown, inspect.cleandoc(kind.__doc__ or "").split("\n\n"))
+    yield from map(markdown, inspect.cleandoc(kind.__doc__ or "").split("\n\n"))
     yield f"```prototxt\n{inspect.cleandoc(kind.example)}\n```"
 
 

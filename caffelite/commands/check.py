@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import CaffeliteError, Fault, UsageError
+from ..errors import CaffeliteError, DataError, Fault, UsageError
 from ._files import given_shapes, input_option, is_solver, unused_shapes
 from ._kit import PHASES, debug_option, described, file_options, parts, python_option, state_options
 
 if TYPE_CHECKING:
     from ..assembly import NetFile
+    from ..graph import Graph
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -76,13 +79,29 @@ def command(
 
 
 def _check_solver(path: str, found: _Findings, given: Shapes, **options: Any) -> None:
-    from ..assembly import read_solver
+    from ..assembly import counting, read_solver, watching
 
     file = read_solver(path, **options)
     found.add(*file.warnings)
     found.about.append(f"solver, {file.settings.type}, {file.settings.lr_policy} rate")
-    for net, state in zip((file.train, *file.tests), (file.train_state, *file.test_states), strict=True):
-        _build(net, state, found, given)
+    train = _build(file.train, file.train_state, found, given)
+    tests = [_build(net, state, found, given) for net, state in zip(file.tests, file.test_states, strict=True)]
+    built = [graph for graph in tests if graph is not None]
+    with _adding(found):
+        if len(built) == len(tests):
+            watching(file.settings, built, file.places)
+    with _adding(found), suppress(DataError):  # that data is missing was said when the net was built
+        if train is not None:
+            _, notes = counting(file.settings, train, file.places)
+            found.about += [note.message for note in notes]
+
+
+@contextmanager
+def _adding(found: _Findings) -> Iterator[None]:
+    try:
+        yield
+    except CaffeliteError as error:
+        found.add(*error.faults)
 
 
 def _check_net(
@@ -105,7 +124,7 @@ def _has_data(net: NetFile, state: Any) -> bool:
     return any(not layer.bottom and included(layer, state) for layer in net.message.layer)
 
 
-def _build(net: NetFile, state: Any, found: _Findings, given: Shapes) -> None:
+def _build(net: NetFile, state: Any, found: _Findings, given: Shapes) -> Graph | None:
     from ..assembly import build_graph
     from ..proto import Phase
 
@@ -114,10 +133,11 @@ def _build(net: NetFile, state: Any, found: _Findings, given: Shapes) -> None:
         graph = build_graph(net, state, given=given, missing_data=True)
     except CaffeliteError as error:
         found.add(*error.faults)
-        return
+        return None
     found.add(*graph.warnings, *unused_shapes(graph, given))
     layers = sum(node.type != "Split" for node in graph.nodes)
     found.about.append(f'net "{graph.name}" in {phase}: {layers} layer{"s" * (layers != 1)}')
+    return graph
 
 
 def _report(path: str, found: _Findings, strict: bool) -> bool:

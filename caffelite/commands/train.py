@@ -86,6 +86,12 @@ AUTO = "auto"
     help="When the loss, a gradient or a weight is NaN or infinite: say in which layer that began, and stop, or go on "
     "after a warning; or do not look.",
 )
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Keep the newest N snapshots only, and what <snapshot_prefix>_best holds.",
+)
 @file_options
 @python_option
 @click.option(
@@ -94,8 +100,8 @@ AUTO = "auto"
 @log_options
 def command(
     solver: str | None, snapshot: str | None, weights: str, gpu: str | None, level: int, stage: str,
-    sigint_effect: str, sighup_effect: str, on_nan: OnNan, sets: tuple[str, ...], strict: bool, allow_python: bool,
-    run_dir: Path | None,
+    sigint_effect: str, sighup_effect: str, on_nan: OnNan, keep: int | None, sets: tuple[str, ...], strict: bool,
+    allow_python: bool, run_dir: Path | None,
 ) -> None:  # fmt: skip
     from ..solver.signals import Signals, effect
 
@@ -121,7 +127,7 @@ def command(
         )  # fmt: skip
         if snapshot == AUTO:
             snapshot = _newest(file.settings.snapshot_prefix, log)
-        _train(file, snapshot, _device(file, gpus, log), signals, on_nan, run_dir, log)
+        _train(file, snapshot, _device(file, gpus, log), signals, on_nan, keep, run_dir, log)
 
 
 def _newest(prefix: str, log: Log) -> str | None:
@@ -166,8 +172,8 @@ def _device(file: SolverFile, gpus: list[int] | None, log: Log) -> torch.device:
 
 
 def _train(
-    file: SolverFile, snapshot: str | None, device: torch.device, signals: Any, on_nan: OnNan, run_dir: Path | None,
-    log: Log,
+    file: SolverFile, snapshot: str | None, device: torch.device, signals: Any, on_nan: OnNan, keep: int | None,
+    run_dir: Path | None, log: Log,
 ) -> None:  # fmt: skip
     _announce(file, log)
     folder = run_dir or Path(f"{file.settings.snapshot_prefix}_run")
@@ -176,16 +182,17 @@ def _train(
         record = _record(file, solver, folder, snapshot)
         log.keep(record)
         solver.sinks.append(log)
+        solver.keep = keep
         if log.progress:
             log.progress.iteration = lambda: solver.iter
         if snapshot:
             log.note(f"Resuming from {snapshot}", "caffe.cpp:235")
             solver.restore(snapshot)
-            if solver.iter >= file.settings.max_iter:
-                text = (
-                    f"{snapshot} is at iteration {solver.iter}: with max_iter {file.settings.max_iter} nothing is left"
-                )
-                log.note(f"{text} to train (--set max_iter=… goes on)", severity="warning")
+            if solver.iter >= solver.settings.max_iter:
+                field = "max_iter" if solver.settings.max_iter == file.settings.max_iter else "max_epoch"
+                limit = f"{field} {getattr(solver.settings, field):g}"
+                text = f"{snapshot} is at iteration {solver.iter}: with {limit} nothing is left to train"
+                log.note(f"{text} (--set {field}=… goes on)", severity="warning")
         _note_session(record, file, solver, snapshot)
         log.note("Starting Optimization", "caffe.cpp:239")
         with signals as request:

@@ -58,6 +58,10 @@ class LabelledImages(FedLayer):
         return self._table
 
     @property
+    def records(self) -> int:
+        return len(self.table)
+
+    @property
     def transform(self) -> Transform:
         """What is done to the images."""
         if self._transform is None:

@@ -27,6 +27,15 @@ class SourceLayer(Layer):
     consumed: int = 0
     remembers = ("consumed",)
 
+    @property
+    def records(self) -> int | None:
+        """How many records an epoch has; None where there is no such thing, or nobody knows.
+
+        Raises:
+            DataError: the data is missing or damaged.
+        """
+        return None
+
     def label_counts(self, top: int) -> LabelCounts:
         """How often each label stands in the records behind top number `top`; every record counts once.
 

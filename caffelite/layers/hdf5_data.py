@@ -70,6 +70,11 @@ class HDF5Data(FedLayer):
             self._files = measured(files, list(self.param.top))
         return self._files
 
+    @property
+    def records(self) -> int:
+        with told_by(self, self.source):
+            return sum(table.blocks.rows for _, table in self._listed())
+
     def load(self, seed: int, position: int) -> Batch:
         if self._rows is None or self._rows[0] != seed:
             shuffled_by = (seed, self.name) if self.param.hdf5_data_param.shuffle else None

@@ -14,6 +14,7 @@ from typing import Literal
 from ..errors import DataError, Fault
 from .jsonl import read_lines
 from .records import (
+    BestKept,
     Displayed,
     Finished,
     LastLoss,
@@ -60,11 +61,13 @@ _OUTPUT = re.compile(
     rf"\s*(Train|Test) net output #(\d+): (.*?) = ({_NUMBER})(?: \(\* ({_NUMBER}) = {_NUMBER} loss\))?$"
 )
 _TEST_LOSS = re.compile(rf"Test loss: ({_NUMBER})$")
+_BEST = re.compile(rf"Iteration (\d+), best (.*) so far: ({_NUMBER}), its weights are kept in (.*)$")
 _MODEL = re.compile(r"Snapshotting to (?:binary proto|HDF5) file (.*)$")
 _STATE = re.compile(r"Snapshotting solver state to (?:binary proto|HDF5) file (.*)$")
 _ITERATION_IN_NAME = re.compile(r"_iter_(\d+)\.")
 _RESUMING = ("Resuming from ", "Restoring previous solver status from ")
 _MAX_ITER = re.compile(r"^max_iter: (\d+)$", re.MULTILINE)
+_MAX_EPOCH = re.compile(r"(?:note: )?max_epoch \S+ is (\d+) iterations: ")
 _SEVERITIES: dict[str, Literal["info", "warning", "error"]] = {"I": "info", "W": "warning", "E": "error", "F": "error"}
 
 
@@ -175,6 +178,8 @@ class _Reader:
                 self.started_at = self.iteration = int(named[1])
             if text.startswith("Initializing solver from parameters") and (limit := _MAX_ITER.search(text)):
                 self.max_iter = int(limit[1])
+            if limit := _MAX_EPOCH.match(text):
+                self.max_iter = min(self.max_iter or int(limit[1]), int(limit[1]))
             self._emit(moment, Note(text, _SEVERITIES[message.level], message.source))
 
     def take(self, message: _Message) -> None:
@@ -195,6 +200,8 @@ class _Reader:
         elif match := _LAST_LOSS.match(text):
             self.iteration, self.last_loss = int(match[1]), float(match[2])
             self._emit(moment, LastLoss(self.iteration, self.last_loss))
+        elif match := _BEST.match(text):
+            self._emit(moment, BestKept(int(match[1]), match[2], float(match[3]), match[4]))
         elif match := _MODEL.match(text):
             self.close()
             self.model = match[1]

@@ -86,6 +86,16 @@ class Snapshotted(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class BestKept(Record):
+    """A test output was better than ever in this run; the weights are whole on disk, as `model`."""
+
+    iteration: int
+    output: str
+    value: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotFinite(Record):
     """What of a training ceased to be finite in this iteration ("loss", "gradient" or "weights"); the iteration's rate
     and loss (None for weights); the layer and array where it began, "" where they are not known.
@@ -111,7 +121,7 @@ class LastLoss(Record):
 
 @dataclass(frozen=True, slots=True)
 class Finished(Record):
-    """Training ended: at max_iter, or early (`stopped`) by a signal.  The last record of a run."""
+    """Training ended: at max_iter, by early_stop, or (`stopped`) by a signal.  The last record of a run."""
 
     iteration: int
     loss: float | None = None

@@ -25,7 +25,7 @@ from .jsonl import JsonLines
 from .records import Record
 
 SESSIONS, LOG = "sessions.jsonl", "log.jsonl"
-_SNAPSHOT_NAME = re.compile(r"(?P<prefix>.*)_iter_\d+\.(?:caffemodel|solverstate)(?:\.h5)?$")
+_SNAPSHOT_NAME = re.compile(r"(?P<prefix>.*)_(?:iter_\d+|best(?:_of_[\w-]+)?)\.(?:caffemodel|solverstate)(?:\.h5)?$")
 
 
 def versions() -> dict[str, str]:
@@ -121,15 +121,14 @@ def sessions(folder: Path) -> list[dict[str, Any]]:
 
 def _wrote(folder: Path, snapshot: Path) -> bool:
     from .jsonl import read_lines
-    from .records import Snapshotted
+    from .records import BestKept, Snapshotted
 
     for log in sorted(folder.glob("log*.jsonl")):
         with log.open(encoding="utf-8", errors="replace") as file:
-            for _, record in read_lines(line for line in file if '"Snapshotted"' in line):
-                if isinstance(record, Snapshotted) and snapshot.name in (
-                    Path(record.model).name,
-                    Path(record.state).name,
-                ):
+            for _, record in read_lines(line for line in file if '"Snapshotted"' in line or '"BestKept"' in line):
+                if isinstance(record, Snapshotted | BestKept) and Path(record.model).name == snapshot.name:
+                    return True
+                if isinstance(record, Snapshotted) and Path(record.state).name == snapshot.name:
                     return True
     return False
 

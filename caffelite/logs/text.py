@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 
 from .records import (
+    BestKept,
     Displayed,
     Finished,
     LastLoss,
@@ -103,6 +104,12 @@ def _(record: Snapshotted) -> list[Line]:
         Line(f"Snapshotting to binary proto file {record.model}", "solver.cpp:464"),
         Line(f"Snapshotting solver state to binary proto file {record.state}", "sgd_solver.cpp:284"),
     ]
+
+
+@lines.register
+def _(record: BestKept) -> list[Line]:
+    what = f"Iteration {record.iteration}, best {record.output} so far: {number(record.value)}"
+    return [Line(f"{what}, its weights are kept in {record.model}", "caffelite:0")]
 
 
 @lines.register

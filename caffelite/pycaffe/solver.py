@@ -26,12 +26,17 @@ class SGDSolver:
         """Updates done so far."""
         return self.core.iter
 
+    @property
+    def ended_early(self) -> bool:
+        """Whether early_stop has ended the training: further steps do nothing."""
+        return self.core.ended_early
+
     def step(self, iterations: int) -> None:
-        """Train for so many iterations."""
+        """Train for so many iterations, or until early_stop ends the training."""
         self.core.step(iterations)
 
     def solve(self, resume_file: str | None = None) -> None:
-        """Train to max_iter, from a solverstate where one is given."""
+        """Train to max_iter or early_stop, from a solverstate where one is given."""
         self.core.solve(resume_file)
 
     def snapshot(self) -> None:

@@ -2,9 +2,9 @@
 
 from .atomic import write_atomic
 from .blobs import array_to_blob, blob_to_array
-from .caffemodel import LayerParts, LayerWeights, NetParts, Weights, read_weights, write_weights
+from .caffemodel import LayerParts, LayerWeights, NetParts, Weights, read_best, read_weights, write_weights
 from .kinds import Kind, kind_of
-from .names import Snapshot, newest, snapshot_names, snapshots
+from .names import Snapshot, best_name, newest, snapshot_names, snapshots, whole
 from .solverstate import SolverStateData, digest_of, read_state, weights_of, write_state
 
 __all__ = [
@@ -15,16 +15,19 @@ __all__ = [
     "Snapshot",
     "SolverStateData",
     "Weights",
+    "best_name",
     "digest_of",
     "blob_to_array",
     "kind_of",
     "newest",
+    "read_best",
     "read_state",
     "read_weights",
     "snapshot_names",
     "snapshots",
     "array_to_blob",
     "weights_of",
+    "whole",
     "write_atomic",
     "write_state",
     "write_weights",

@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from .. import proto
 from ..errors import Fault, Place, SnapshotError
 from ..upgrade import v0, v1
 from .atomic import write_atomic
 from .blobs import Array, decode, encode_all
+from .hdf5 import read_best as best_in_hdf5
 from .hdf5 import read_layers
 from .kinds import HDF5_MAGIC, Kind, binary_kind, fault, hdf5_kind, read_bytes
 from .wire import BYTES, Piece, WireError, bytes_field, fields
 
-_NAME, _LAYERS, _LAYER = 1, 2, 100
+_NAME, _LAYERS, _LAYER, _BEST = 1, 2, 100, 5000
 _LAYER_BLOBS = 7
 
 
@@ -128,6 +131,26 @@ def _read_old_layer(data: memoryview) -> tuple[tuple[str, str], list[memoryview]
 _READERS = {_LAYER: _read_layer, _LAYERS: _read_old_layer}
 
 
+def read_best(path: str | Path) -> Any:
+    """What weights are the best of (a BestOf), or None where their file says nothing of it.
+
+    Raises:
+        SnapshotError: the file is missing, damaged, or holds no weights.
+    """
+    data = read_bytes(path)
+    if data.startswith(HDF5_MAGIC):
+        _expect(path, hdf5_kind(path), Kind.HDF5_WEIGHTS)
+        found = best_in_hdf5(path)
+    else:
+        _expect(path, binary_kind(data), Kind.WEIGHTS)
+        notes = [value for number, kind, value, _, _ in fields(memoryview(data)) if (number, kind) == (_BEST, BYTES)]
+        found = bytes(notes[-1]) if notes else None
+    try:
+        return None if found is None else proto.BestOf.FromString(found)
+    except DecodeError as error:
+        raise fault(path, f"what it says it is the best of cannot be read: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class LayerParts:
     """What is to be written of one layer: its LayerParameter (blobs in it are ignored) and its weights, float32.
@@ -140,10 +163,12 @@ class LayerParts:
 
 @dataclass(frozen=True, slots=True)
 class NetParts:
-    """What is to be written of a net: its name and all its layers, shared weights with every layer that has them."""
+    """What is to be written of a net: its name and all its layers, shared weights with every layer that has them; and
+    what these are the best of (a BestOf), if they were kept for that."""
 
     name: str
     layers: Sequence[LayerParts]
+    best: Any = None
 
 
 def write_weights(path: str | Path, net: Any) -> None:
@@ -160,6 +185,8 @@ def _encode_net(net: NetParts) -> list[Piece]:
     pieces = bytes_field(_NAME, [net.name.encode()])
     for layer in net.layers:
         pieces += bytes_field(_LAYER, _encode_layer(layer))
+    if net.best is not None:
+        pieces += bytes_field(_BEST, [net.best.SerializeToString(deterministic=True)])
     return pieces
 
 

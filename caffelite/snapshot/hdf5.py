@@ -29,6 +29,9 @@ _MOST_BLOBS = 100_000
 _RUN = "caffelite_run"
 """The data set that holds a RunState; the original has none of that name."""
 
+_BEST = "caffelite_best"
+"""The attribute of the root that holds a BestOf."""
+
 LayerArrays = tuple[str, "list[Array | None]", "list[Array | None]"]
 
 
@@ -84,6 +87,16 @@ def _array(dataset: Any) -> Array:
     return np.asarray(dataset[()], dtype=np.float32)
 
 
+def read_best(path: str | Path) -> bytes | None:
+    """The bytes of the BestOf that weights were written with, if they were.
+
+    Raises:
+        SnapshotError: the file is damaged.
+    """
+    with _opened(path) as file:
+        return np.asarray(file.attrs[_BEST], np.uint8).tobytes() if _BEST in file.attrs else None
+
+
 def read_state_fields(path: str | Path) -> tuple[int, str | None, list[Array], int, bytes | None]:
     """Iteration, learned net, history, current step, and the bytes of the RunState, of a solver state.
 
@@ -110,12 +123,15 @@ def _integer(dataset: Any) -> int:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write_weights(path: str, layers: Sequence[LayerParts], owned: Collection[tuple[str, int]]) -> None:
+def write_weights(
+    path: str, layers: Sequence[LayerParts], owned: Collection[tuple[str, int]], best: Any = None
+) -> None:
     """Write the groups data/<layer> (and diff/<layer>, where there are gradients) with datasets 0, 1, ….
 
     Args:
         owned: (layer, slot) of the parameters; values that another layer owns are left to that layer (gradients are
             not).
+        best: what the weights are the best of (a BestOf).
 
     Raises:
         SnapshotError: a layer name cannot be an HDF5 group of its own, or the file cannot be written.
@@ -130,6 +146,8 @@ def write_weights(path: str, layers: Sequence[LayerParts], owned: Collection[tup
         raise SnapshotError([Fault(fault.message, Place(path), help, fault.layer) for fault in faults])
 
     def fill(file: Any) -> None:
+        if best is not None:
+            file.attrs[_BEST] = np.frombuffer(best.SerializeToString(deterministic=True), np.uint8)
         for group, part in (("data", "blobs"), ("diff", "diffs")):
             if group == "diff" and not any(layer.diffs for layer in layers):
                 continue

@@ -1,4 +1,5 @@
-"""How snapshots are called: `<prefix>_iter_<N>.caffemodel` and `.solverstate`, with `.h5` behind in HDF5."""
+"""How snapshots are called: `<prefix>_iter_<N>.caffemodel` and `.solverstate`, and `<prefix>_best.caffemodel`; with
+`.h5` behind in HDF5."""
 
 from __future__ import annotations
 
@@ -28,6 +29,11 @@ def snapshot_names(prefix: str | Path, iteration: int) -> tuple[Path, Path]:
     return Path(f"{stem}.caffemodel"), Path(f"{stem}.solverstate")
 
 
+def best_name(prefix: str | Path, of: str = "") -> Path:
+    """Where the best weights of a run go; with `of`, those of another run that were there before."""
+    return Path(f"{os.fspath(prefix)}_best{f'_of_{of}' if of else ''}.caffemodel")
+
+
 def snapshots(prefix: str | Path) -> list[Snapshot]:
     """Every snapshot of a prefix that has a solver state, oldest first; its weights may be missing."""
     folder, name = os.path.split(os.fspath(prefix))
@@ -50,13 +56,21 @@ def newest(prefix: str | Path, passed_over: Callable[[Fault], object] = lambda f
     """
     for snapshot in reversed(snapshots(prefix)):
         try:
-            state = read_state(snapshot.state)
-            model = weights_of(snapshot.state, replace(state, learned_net=state.learned_net or snapshot.model.name))
-            assert model is not None
-            read_weights(model)
+            return whole(snapshot)
         except SnapshotError as error:
             for fault in error.faults:
                 passed_over(fault)
-            continue
-        return snapshot._replace(model=model)
     return None
+
+
+def whole(snapshot: Snapshot) -> Snapshot:
+    """The snapshot, with its weights where they lie.
+
+    Raises:
+        SnapshotError: a file of it is missing or cannot be read, or the two do not belong together.
+    """
+    state = read_state(snapshot.state)
+    model = weights_of(snapshot.state, replace(state, learned_net=state.learned_net or snapshot.model.name))
+    assert model is not None
+    read_weights(model)
+    return snapshot._replace(model=model)

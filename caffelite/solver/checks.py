@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from typing import Any
 
 from ..errors import Fault, Places, did_you_mean
-from . import policies, update
+from . import policies, tracker, update
 
 TRAIN_NETS = ("net", "net_param", "train_net", "train_net_param")
 """The four ways to name the train net."""
@@ -44,6 +45,12 @@ class Checks:
             return f', got "{value}"'
         return f", got {value if isinstance(value, int) else list(value)}"
 
+    @property
+    def test_nets(self) -> int:
+        """How many test nets are asked for."""
+        own = len(self.message.test_net) + len(self.message.test_net_param)
+        return max(own, len(self.message.test_iter))
+
     def expect(self, ok: bool, message: str, field: str = "", help: str | None = None) -> bool:
         """Note a fault unless `ok`."""
         if not ok:
@@ -73,6 +80,11 @@ class Checks:
         help = "leave momentum out, or use type SGD, Nesterov or Adam"
         self.require(self.message.momentum == 0, "momentum", f"cannot be used with {kind}", help)
 
+    def no_l1(self, kind: str, help: str) -> None:
+        """Weight decay, if there is any, is L2."""
+        used = self.message.weight_decay and self.message.regularization_type == "L1"
+        self.expect(not used, f"regularization_type L1 cannot be used with {kind}", "regularization_type", help)
+
     def warn_unless_set(self, field: str, message: str) -> None:
         """A setting whose default is hardly ever meant."""
         if not self.given(field):
@@ -95,6 +107,9 @@ def check(message: Any, places: Places) -> Checks:
     _nets(checks)
     _numbers(checks)
     _policy(checks)
+    _rates(checks)
+    if checks.given("early_stop"):
+        tracker.check(checks, "early_stop")
     _type(checks)
     _regularization(checks)
     _snapshots(checks)
@@ -121,7 +136,7 @@ def _nets(checks: Checks) -> None:
         if counted > own
         else None,
     )
-    nets = max(own, counted)
+    nets = checks.test_nets
     states = len(message.test_state)
     checks.expect(
         states in (0, nets),
@@ -155,7 +170,13 @@ def _numbers(checks: Checks) -> None:
     if message.base_lr < 0:
         checks.warn("base_lr is negative: the loss would rise", "base_lr")
     checks.not_negative("max_iter")
-    checks.warn_unless_set("max_iter", "max_iter is not set: there is nothing to train")
+    if checks.given("max_epoch"):
+        help = "leave max_epoch out to train up to max_iter"
+        checks.require(0 < message.max_epoch < math.inf, "max_epoch", "must be above 0, and finite", help)
+        if checks.given("max_iter") and message.max_iter == 0:
+            checks.expect(False, "max_iter 0 leaves nothing to train of max_epoch", "max_iter", "leave max_iter out")
+    else:
+        checks.warn_unless_set("max_iter", "max_iter is not set: there is nothing to train")
     checks.not_negative("display", "leave display out to show nothing")
     for field in ("iter_size", "average_loss"):
         checks.require(getattr(message, field) >= 1, field, "must be at least 1", f"leave {field} out to use 1")
@@ -179,14 +200,36 @@ def _policy(checks: Checks) -> None:
     if "gamma" in policy.reads:
         checks.not_negative("gamma")
     for field in ("stepsize", "max_iter"):
-        if field in policy.reads:
+        counted_in_epochs = field == "max_iter" and checks.given("max_epoch") and not checks.given(field)
+        if field in policy.reads and not counted_in_epochs:
             checks.require(getattr(message, field) > 0, field, f"must be above 0 with {why}")
     for field in policies.FIELDS:
-        if field in policy.reads and field != "stepsize":
+        if field in policy.reads and field not in ("stepsize", "plateau"):
             checks.warn_unless_set(field, f"{why} reads {field}, which is not set")
+    if "plateau" in policy.reads and checks.given("plateau"):
+        tracker.check(checks, "plateau")
+    elif "plateau" in policy.reads:
+        help = 'plateau { output: "accuracy" patience: 5 }'
+        checks.expect(False, f"{why} reads plateau, which is not set", "lr_policy", help)
     if "stepvalue" in policy.reads and list(message.stepvalue) != sorted(message.stepvalue):
         checks.warn(f"stepvalue does not ascend: {list(message.stepvalue)}", "stepvalue")
     checks.warn_without_effect((field for field in policies.FIELDS if field not in policy.reads), why)
+
+
+def _rates(checks: Checks) -> None:
+    """What changes the rate of any policy."""
+    message = checks.message
+    for field in ("rampup_interval", "rampup_lr", "min_lr"):
+        checks.not_negative(field)
+    if not message.rampup_interval:
+        checks.warn_without_effect(["rampup_lr"], "no rampup_interval")
+    elif message.rampup_lr > message.base_lr:
+        checks.warn("rampup_lr is above base_lr: the rate begins with a fall", "rampup_lr")
+    if message.rampup_interval >= message.max_iter > 0:
+        why = f"rampup_interval reaches up to max_iter: lr_policy {message.lr_policy} never has its say"
+        checks.warn(why, "rampup_interval")
+    if checks.given("min_lr") and message.min_lr > message.base_lr:
+        checks.warn("min_lr is above base_lr: the rate never changes", "min_lr")
 
 
 def _type(checks: Checks) -> None:
@@ -197,6 +240,8 @@ def _type(checks: Checks) -> None:
         help = did_you_mean(name, known) or f"known: {', '.join(known)}"
         checks.expect(False, f'unknown solver type "{name}"', "type", help)
         return
+    if "momentum" not in kind.reads:
+        checks.no_momentum(name)
     kind.check(checks)
     checks.warn_without_effect((field for field in update.FIELDS if field not in kind.reads), f"type {name}")
 
@@ -216,9 +261,11 @@ def _regularization(checks: Checks) -> None:
 def _snapshots(checks: Checks) -> None:
     message = checks.message
     checks.not_negative("snapshot", "leave snapshot out to write one after training only")
-    if message.snapshot > 0:
+    writes = "snapshot" if message.snapshot > 0 else "early_stop" if checks.given("early_stop") else None
+    if writes is not None:
         if not checks.given("snapshot_prefix"):
-            checks.expect(False, "snapshot is set, and snapshot_prefix is not", "snapshot", 'snapshot_prefix: "lenet"')
+            why = f"{writes} is set, and snapshot_prefix is not"
+            checks.expect(False, why, writes, 'snapshot_prefix: "lenet"')
             return
         fault = folder_fault(message.snapshot_prefix)
         if fault is not None:

@@ -1,10 +1,12 @@
 """Learning rates as pure functions: (settings, iteration, current step) → (rate, current step).
 
 The `current step` is the one piece of state: `multistep` counts in it how many of its stepvalues were passed, `step`
-leaves its number of drops there, the others leave it alone.  It is stored in a solverstate.
+leaves its number of drops there, the others leave it alone; for `plateau` tests advance it (:mod:`.follow_up`).  It is
+stored in a solverstate.
 
-The source is `SGDSolver::GetLearningRate` in `src/caffe/solvers/sgd_solver.cpp`; arithmetic is rounded to single
-precision where the original rounds, so that six printed digits agree.
+The source is `SGDSolver::GetLearningRate` in `src/caffe/solvers/sgd_solver.cpp`, for rampup_interval, rampup_lr and
+min_lr that of NVIDIA's fork; arithmetic is rounded to single precision where these round, so that six printed digits
+agree.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Policy:
     reads: frozenset[str]
 
 
-FIELDS = ("gamma", "power", "stepsize", "stepvalue")
+FIELDS = ("gamma", "power", "stepsize", "stepvalue", "plateau")
 """The settings that exist for policies only."""
 
 policies: Registry[Policy] = Registry("lr_policy")
@@ -81,6 +83,25 @@ def _exp(value: float) -> float:
         return math.inf
 
 
+def learning_rate(settings: Settings, iteration: int, step: int) -> Rate:
+    """The rate of an iteration: that of lr_policy, at least min_lr.
+
+    Before rampup_interval it is rampup_lr + (base_lr - rampup_lr) · (iteration / rampup_interval)², at least min_lr,
+    and the policy is not asked.
+    """
+    if iteration < settings.rampup_interval:
+        rate = _ramp(settings, iteration)
+    else:
+        rate, step = policies[settings.lr_policy].rate(settings, iteration, step)
+    return Rate(settings.min_lr if settings.min_lr and rate < settings.min_lr else rate, step)
+
+
+def _ramp(settings: Settings, iteration: int) -> float:
+    risen = single(single(iteration) / single(settings.rampup_interval))
+    rise = single(single(single(settings.base_lr - settings.rampup_lr) * risen) * risen)
+    return single(settings.rampup_lr + rise)
+
+
 @policy("fixed")
 def fixed(settings: Settings, iteration: int, step: int) -> float:
     """base_lr"""
@@ -120,9 +141,11 @@ def multistep(settings: Settings, iteration: int, step: int) -> Rate:
 
 @policy("poly", "power", "max_iter")
 def poly(settings: Settings, iteration: int, step: int) -> float:
-    """base_lr · (1 - iteration / max_iter) ^ power: 0 at max_iter, undefined (NaN) beyond it for a broken power"""
+    """(base_lr - min_lr) · (1 - iteration / max_iter) ^ power + min_lr: min_lr at max_iter, undefined (NaN) beyond it
+    for a broken power"""
     rest = single(1 - single(single(iteration) / single(settings.max_iter)))
-    return single(settings.base_lr * single(_power(rest, settings.power)))
+    above = single(single(settings.base_lr - settings.min_lr) * single(_power(rest, settings.power)))
+    return single(above + settings.min_lr)
 
 
 @policy("sigmoid", "gamma", "stepsize")
@@ -130,3 +153,19 @@ def sigmoid(settings: Settings, iteration: int, step: int) -> float:
     """base_lr / (1 + exp(-gamma · (iteration - stepsize))): gamma may not be negative, so the rate rises"""
     exponential = single(_exp(single(-settings.gamma * single(single(iteration) - single(settings.stepsize)))))
     return single(settings.base_lr * single(1 / single(1 + exponential)))
+
+
+@policy("cosine", "max_iter")
+def cosine(settings: Settings, iteration: int, step: int) -> float:
+    """min_lr + (base_lr - min_lr) · (1 + cos(π · iteration / max_iter)) / 2: half a wave, min_lr from max_iter on
+
+    Source: Loshchilov and Hutter, SGDR, equation 5, without restarts.
+    """
+    done = min(iteration / settings.max_iter, 1.0)
+    return single(settings.min_lr + (settings.base_lr - settings.min_lr) * (1 + math.cos(math.pi * done)) / 2)
+
+
+@policy("plateau", "gamma", "plateau")
+def plateau(settings: Settings, iteration: int, step: int) -> float:
+    """base_lr · gamma ^ current step, which advances when tests bring nothing better (:mod:`.follow_up`)"""
+    return single(settings.base_lr * _power(settings.gamma, step))

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..errors import Fault, SettingsError, UsageError
 from ..layerkit.base import torch
+from .objective import Again, Objective
 from .policies import single
-from .update import Group, updates
+from .search import Search
+from .update import Group, Memory, Update, updates
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,8 +33,11 @@ class Clipping:
 class Rule:
     """A solver type applied to a net's parameters.
 
-    The rule keeps to the parameters' memory format, waits for no device, and leaves each parameter's `diff` holding
-    the update that was applied (through `parameter.update`, where that would cost a copy nobody asked for).
+    One that searches gets the objective of those whose lr_mult is not 0; the others stay, and have no decay.
+
+    The rule keeps to the parameters' memory format, waits for no device unless it searches, and leaves each parameter's
+    `diff` holding the update that was applied (through `parameter.update`, where that would cost a copy nobody asked
+    for).
 
     Args:
         settings: the solver's.
@@ -39,6 +45,9 @@ class Rule:
 
     Attributes:
         history: the state, in the order of a solverstate: the first slot of every parameter, then the second.
+
+    Raises:
+        SettingsError: the type searches, and a parameter has an lr_mult below 0.
     """
 
     def __init__(self, settings: Settings, parameters: Sequence[Any]) -> None:
@@ -56,21 +65,69 @@ class Rule:
             self._alike.setdefault((parameter.lr_mult, parameter.decay_mult), []).append(index)
         self._idle: set[int] = set()
         self.history_changed()
+        if self.searches:
+            self._refuse_to_climb()
+
+    @property
+    def searches(self) -> bool:
+        """Whether loss and gradients are computed several times in an iteration."""
+        return isinstance(self.update, Search)
+
+    def _refuse_to_climb(self) -> None:
+        why = f"type {self.update.type} makes one loss smaller by all weights; lr_mult must be at least 0"
+        help = "a type that does not search, such as SGD, can go up the gradient"
+        climbing = [one for one in self.parameters if one.lr_mult < 0]
+        if climbing:
+            raise SettingsError([Fault(f"{why}, got {one.lr_mult:g} for {one.name}", help=help) for one in climbing])
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def remembered(self) -> Memory:
+        """What the next update depends on besides weights, history and iteration."""
+        return self.update.remembered()
+
+    def check_memory(self, memory: Memory) -> None:
+        """Whether `remember` can be told this.
+
+        Raises:
+            SnapshotError: it is of another solver type, or of a net with other weights.
+        """
+        updates[self.settings.type](self.settings).remember(memory, self._movable())
+
+    def remember(self, memory: Memory) -> None:
+        """Go on from what another rule `remembered`, its arrays on this net's device.
+
+        Raises:
+            SnapshotError: as `check_memory` does.  Nothing is changed then.
+        """
+        self.update.remember(memory, self._movable())
+
+    def _movable(self) -> int:
+        return sum(parameter.tensor.numel() for parameter in self.parameters if parameter.lr_mult)
 
     def history_changed(self) -> None:
         """To be called after somebody else wrote `history` (a restored snapshot)."""
         self._idle = {index for index in range(len(self.parameters)) if self._can_idle(index)}
 
-    def apply(self, rate: float, iteration: int) -> Clipping | None:
+    # -- updates --------------------------------------------------------------------------------------------------
+
+    def apply(self, rate: float, iteration: int, again: Again | None = None) -> Clipping | None:
         """One update of all parameters.
 
         Args:
             rate: of this iteration, before any lr_mult.
             iteration: how many updates came before.
+            again: for a type that searches.
 
         Returns:
             What clipping did, where clip_gradients asks for it.
+
+        Raises:
+            UsageError: the type searches, and there is no `again`.
         """
+        if isinstance(self.update, Search):
+            self._search(self.update, rate, again)
+            return None
         with torch.no_grad():
             active = self._with_gradients()
             gradients = [self.parameters[index].grad for index in active]
@@ -92,7 +149,7 @@ class Rule:
     def _can_idle(self, index: int) -> bool:
         """Whether a parameter without a gradient neither moves nor changes its history, as most frozen ones."""
         parameter = self.parameters[index]
-        still = self.update.gated or not self._decay(parameter.decay_mult)
+        still = self.update.gated or self.update.adds_decay or not self._decay(parameter.decay_mult)
         return parameter.lr_mult == 0 and still and not any(slot.any() for slot in self._slots(index))
 
     def _with_gradients(self) -> dict[int, None]:
@@ -126,18 +183,39 @@ class Rule:
                 for slot in range(self.update.slots)
             ],
             rate=rate,
-            decay=0.0,
+            decay=decay,
             iteration=iteration,
         )
-        if decay and self.settings.regularization_type == "L1":
-            torch._foreach_add_(group.gradients, torch._foreach_sign(group.weights), alpha=decay)
-        elif decay and self.update.adds_decay:
-            group.decay = decay
-        elif decay:
-            torch._foreach_add_(group.gradients, group.weights, alpha=decay)
-        self.update.apply(group)
+        decay_and_apply(self.update, group)
         for index in members:
             self.parameters[index].update = self._readers[index] if self.update.keeps_update else None
 
+    def _search(self, update: Search, rate: float, again: Again | None) -> None:
+        """Move the parameters that may move.  The `diff` of each shows by how much, downwards."""
+        if again is None:
+            why = f"type {update.type} computes loss and gradients several times in an iteration"
+            raise UsageError(f"{why}; gradients alone are no update", help="call step, which does all of it")
+        movable = [parameter for parameter in self.parameters if parameter.lr_mult]
+        before: list[Tensor] = []
+        if movable:
+            objective = Objective(movable, self.settings, again)
+            update.move(objective, rate)
+            before = objective.before
+        for parameter in self.parameters:
+            parameter.grad = None
+        for parameter, weight in zip(movable, before, strict=True):
+            parameter.grad = weight.sub_(parameter.tensor.detach())
+
     def _reader(self, index: int) -> Callable[[], Tensor]:
         return lambda: self.history[index].clone()
+
+
+def decay_and_apply(update: Update, group: Group) -> None:
+    """An update with the weight decay that `group.decay` still asks for."""
+    if group.decay and update.settings.regularization_type == "L1":
+        torch._foreach_add_(group.gradients, torch._foreach_sign(group.weights), alpha=group.decay)
+        group.decay = 0.0
+    elif group.decay and not update.adds_decay:
+        torch._foreach_add_(group.gradients, group.weights, alpha=group.decay)
+        group.decay = 0.0
+    update.apply(group)

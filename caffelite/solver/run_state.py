@@ -6,29 +6,30 @@ its layers remember, and what is on its way to be displayed.
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import SnapshotError
 from ..layerkit.base import torch
+from ..net.moment import Moment
 from ..proto import LayerMemory, NetPosition, Remembered, RunState
 from ..snapshot import array_to_blob, blob_to_array
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ..graph import Node
     from ..net import Net
     from ..net.blob import Parameter
-    from ..net.moment import Moment
     from .solver import Solver
 
 log = logging.getLogger("caffelite")
 
-Value = int | list[float] | list["Tensor"] | None
-"""What can be remembered: a number, several, or arrays; None where there is nothing yet."""
+Value = Any
+"""What can be remembered: numbers, NumPy arrays and tensors, lists and dictionaries of these; None where there is
+nothing yet."""
 
 Shared = set[int]
 """Identities of the train net's parameters, which snapshots hold."""
@@ -36,13 +37,17 @@ Shared = set[int]
 
 def taken(solver: Solver) -> RunState:
     """The state of the run, as it must be found by the next iteration."""
-    nets = [solver.net, *solver.test_nets]
+    nets, before = [solver.net, *solver.test_nets], solver.before_tests()
+    moments = [Moment(solver.net), *before.moments]
     shared = _shared(solver)
     return RunState(
         id=solver.run_id,
-        net=[_position(net, moment, shared) for net, moment in zip(nets, solver.moments(), strict=True)],
+        net=[_position(net, moment, shared) for net, moment in zip(nets, moments, strict=True)],
         loss=solver.smoothed.window_of(),
         mean_loss=solver.smoothed.value(),
+        early_stop=before.seen.early_stop,
+        plateau=before.seen.plateau,
+        method=[noted(value, name) for name, value in solver.rule.remembered().items()],
     )
 
 
@@ -54,6 +59,30 @@ def put_back(solver: Solver, state: RunState) -> None:
     for index, (net, position) in enumerate(zip([solver.net, *solver.test_nets], state.net, strict=False)):
         _put_back(net, position, shared, f"test net #{index - 1}" if index else "train net")
     solver.smoothed.go_on(state.loss, state.mean_loss)
+    solver.rule.remember(_of_method(state, solver.net.run.device))
+
+
+def _of_method(state: RunState, device: torch.device) -> dict[str, Value]:
+    return {entry.name: said(entry, device) for entry in state.method}
+
+
+def check(solver: Solver, state: RunState) -> None:
+    """Look at everything that `put_back` is going to take.
+
+    Raises:
+        SnapshotError: something in it is damaged, or does not fit the solver.
+    """
+    try:
+        for memory in (memory for position in state.net for memory in position.layer):
+            for entry in memory.remembered:
+                said(entry, torch.device("cpu"))
+                if entry.whole < 0:
+                    raise ValueError(f"{entry.name} is {entry.whole}")
+            for blob in memory.blobs:
+                blob_to_array(blob)
+        solver.rule.check_memory(_of_method(state, torch.device("cpu")))
+    except (ValueError, EOFError, OSError) as error:
+        raise SnapshotError(f"the solver state is damaged: {error}") from error
 
 
 def _shared(solver: Solver) -> Shared:
@@ -70,7 +99,10 @@ def _position(net: Net, moment: Moment, shared: Shared) -> NetPosition:
     position = NetPosition(seed=net.run.seed, position=moment.position)
     remembered: dict[int, list[Remembered]] = {}
     for layer, name, value in moment.remembered:
-        remembered.setdefault(id(layer), []).append(noted(name, value))
+        try:
+            remembered.setdefault(id(layer), []).append(noted(value, name))
+        except (TypeError, ValueError) as error:
+            raise SnapshotError(layer.fault(f"{name} cannot be kept in a snapshot: {error}")) from error
     for node, own in _with_memory(net, shared):
         blobs = [array_to_blob(parameter.data) for parameter in own]
         position.layer.append(LayerMemory(name=node.name, remembered=remembered.get(id(node.layer), []), blobs=blobs))
@@ -97,8 +129,12 @@ def _put_back(net: Net, position: NetPosition, shared: Shared, what: str) -> Non
                 if entry.name in node.layer.remembers:
                     setattr(node.layer, entry.name, said(entry, net.run.device))
             _fill(own, memory, what)
-    for name in (name for name, left in memories.items() if left):
+    for name in (name for name, left in memories.items() if any(map(_says_something, left))):
         log.warning('the %s has no layer "%s" any more that remembers anything: what it was is dropped', what, name)
+
+
+def _says_something(memory: LayerMemory) -> bool:
+    return bool(memory.blobs) or any(entry != Remembered(name=entry.name) for entry in memory.remembered)
 
 
 def _fill(own: Sequence[Parameter], memory: LayerMemory, what: str) -> None:
@@ -110,23 +146,49 @@ def _fill(own: Sequence[Parameter], memory: LayerMemory, what: str) -> None:
         parameter.load(value)
 
 
-def noted(name: str, value: Value) -> Remembered:
-    """A value under a name, as a message."""
-    if isinstance(value, int):
-        return Remembered(name=name, number=value)
+def noted(value: Value, name: str | None = None) -> Remembered:
+    """A value, under a name, as a message."""
     entry = Remembered(name=name)
-    for one in value or ():
-        if isinstance(one, float):
-            entry.value.append(one)
-        else:
-            entry.blob.append(array_to_blob(one.detach().cpu().numpy()))
+    if isinstance(value, bool | int | np.integer):
+        entry.whole = int(value)
+    elif isinstance(value, float | np.floating):
+        entry.real = float(value)
+    elif isinstance(value, dict):
+        entry.several = True
+        entry.item.extend(noted(one, key) for key, one in value.items())
+    elif isinstance(value, list | tuple):
+        entry.several = True
+        entry.item.extend(noted(one) for one in value)
+    elif isinstance(value, torch.Tensor):
+        entry.tensor, entry.array = True, _npy(value.detach().cpu().numpy())
+    elif isinstance(value, np.ndarray):
+        entry.array = _npy(value)
+    elif value is not None:
+        raise TypeError(f"it holds a {type(value).__name__}")
     return entry
 
 
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
 def said(entry: Remembered, device: torch.device) -> Value:
-    """The value that a message holds, arrays on this device."""
-    if entry.HasField("number"):
-        return int(entry.number)
-    if entry.value:
-        return list(entry.value)
-    return [torch.from_numpy(np.array(blob_to_array(blob))).to(device) for blob in entry.blob] or None
+    """The value that a message holds, tensors on this device.
+
+    Raises:
+        ValueError: an array in it is damaged.
+    """
+    if entry.HasField("whole"):
+        return int(entry.whole)
+    if entry.HasField("real"):
+        return float(entry.real)
+    if entry.several:
+        if any(item.HasField("name") for item in entry.item):
+            return {item.name: said(item, device) for item in entry.item}
+        return [said(item, device) for item in entry.item]
+    if not entry.HasField("array"):
+        return None
+    array = np.load(io.BytesIO(entry.array), allow_pickle=False)
+    return torch.from_numpy(array).to(device) if entry.tensor else array

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..errors import Fault, Places, SettingsError, nowhere
 from ..proto import NetParameter, SolverParameter
 from .checks import TRAIN_NETS, Checks, check, split_paths
+from .tracker import Watched
 
 
 class NetSource(NamedTuple):
@@ -45,6 +46,9 @@ class Settings:
             solver file's stem added.
         weights: the single paths, of all entries and commas.
         train_state: the NetState to merge into the train net's own, or None.
+        max_iter: 0, until the nets are known, where max_epoch alone is given.
+        max_epoch: 0 where it is not given.
+        early_stop, plateau: what to watch, or None.
         warnings: what is odd or without effect, placed in the file.
         notes: what was filled in.
     """
@@ -61,16 +65,24 @@ class Settings:
     power: float
     stepsize: int
     stepvalue: tuple[int, ...]
+    plateau: Watched | None
+    rampup_interval: int
+    rampup_lr: float
+    min_lr: float
     type: str
     momentum: float
     momentum2: float
     rms_decay: float
     delta: float
+    history_size: int
+    max_evaluations: int
     weight_decay: float
     regularization_type: str
     clip_gradients: float
     iter_size: int
     max_iter: int
+    max_epoch: float
+    early_stop: Watched | None
     display: int
     average_loss: int
     debug_info: bool
@@ -116,14 +128,16 @@ class Settings:
             train_net=_train_net(full),
             test_nets=tuple(_test_nets(full)),
             train_state=full.train_state if full.HasField("train_state") else None,
+            early_stop=Watched.of(full.early_stop) if full.HasField("early_stop") else None,
             stepvalue=tuple(full.stepvalue),
+            plateau=Watched.of(full.plateau) if full.lr_policy == "plateau" else None,
             weights=tuple(path for entry in full.weights for path in split_paths(entry)),
             warnings=tuple(checks.warnings),
             notes=tuple(notes),
         )
 
 
-_MADE = frozenset({"train_net", "train_state", "stepvalue", "weights"})
+_MADE = frozenset({"train_net", "train_state", "early_stop", "stepvalue", "plateau", "weights"})
 
 
 def _complete_prefix(message: Any, file: str | None) -> list[Fault]:

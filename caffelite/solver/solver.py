@@ -20,15 +20,19 @@ from ..net.moment import Moment
 from . import state
 from .checks import folder_fault
 from .events import Action, Every, Request, nothing_asked
-from .policies import policies
+from .follow_up import Before, FollowUp
+from .keep import Pruning
+from .policies import learning_rate
+from .repetition import Repetition
 from .rule import Clipping, Rule
 from .smoothing import SmoothedLoss
-from .testing import average, outputs_of
+from .testing import Average, average, outputs_of
 from .watch import OnNan, Watch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .objective import Again
     from .settings import Settings
 
 
@@ -47,10 +51,12 @@ class Solver:
         iter: updates made so far.
         current_step: the state of the rate policy (see :mod:`.policies`).
         rule: the update rule with its history.
-        policy: the rate policy.
+        follow_up: what follows from tests: drops of the rate, the best weights, early stopping.
+        keep: how many snapshots stay, the newest; None: all of them.
         run_id: names the run, over all its stops and resumes.
         newest: the solver state that was written or read last.
         stopped: the last `step` or `solve` ended early because `request` said so.
+        ended_early: early_stop ended the training; further steps do nothing.
     """
 
     def __init__(
@@ -69,11 +75,12 @@ class Solver:
         self.request = request
         self.iter = 0
         self.current_step = 0
-        self.stopped = False
+        self.stopped = self.ended_early = False
         self.rule = Rule(settings, net.parameters)
         for test_net in self.test_nets:
             test_net.debug_info = settings.debug_info
-        self.policy = policies[settings.lr_policy]
+        self.follow_up = FollowUp(self)
+        self.keep: int | None = None
         self.run_id = secrets.token_hex(8)
         self.newest: str | None = None
         self.watch = Watch(self, on_nan)
@@ -85,19 +92,21 @@ class Solver:
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
         self._saved_at: int | None = None
         self._restored = False
-        self._round: list[Moment] | None = None
+        self._pruning = Pruning(self)
+        self._before: Before | None = None
         self._shown_at = 0
         self._shown_when = 0.0
 
     def add_callback(self, on_start: Callable[[], object], on_gradients_ready: Callable[[], object]) -> None:
-        """Functions to call in every iteration: before its first forward, and between gradients and update."""
+        """Functions to call in every iteration: before its first forward, and between gradients and update; by a type
+        that searches after each of its backwards."""
         self._callbacks.append((on_start, on_gradients_ready))
         self.watch.deferred = False  # what they do cannot be done again
 
     # -- training -------------------------------------------------------------------------------------------------
 
     def solve(self, resume: str | os.PathLike[str] | None = None) -> None:
-        """Train until `max_iter`, then snapshot, display and test as the settings ask.
+        """Train until `max_iter` or `early_stop`, then snapshot, display and test as the settings ask.
 
         Args:
             resume: a solverstate to go on from.
@@ -123,12 +132,18 @@ class Solver:
             raise
         self._save_at_end()
         loss = None if self.stopped else self._finish()
+        if not self.stopped:
+            self.follow_up.put_best_back()
         emit(self.sinks, records.Finished(self.iter, loss, self.stopped))
 
     def step(self, iterations: int) -> None:
-        """Make that many updates, with the tests, displays and snapshots due between them; fewer when stopped."""
+        """Make that many updates, with the tests, displays and snapshots due between them; fewer when stopped, or when
+        early_stop ends the training."""
         end = self.iter + iterations
         self.stopped = False
+        if self.ended_early:
+            emit(self.sinks, records.Note("Nothing is trained: early_stop has ended this training", "warning"))
+            return
         if not self._restored:
             self.smoothed.clear()
         self._restored = False
@@ -138,7 +153,7 @@ class Solver:
             self.net.clear_gradients()
             if self._tests_between(self.iter):
                 self.test_all()
-                if self.stopped:
+                if self.stopped or self._ends_early():
                     break
             self._iterate()
             action = self.request()
@@ -150,7 +165,11 @@ class Solver:
         self.watch.settle(weights=True)
 
     def apply_update(self) -> None:
-        """Update the weights from the gradients the net holds now, and count it as an iteration."""
+        """Update the weights from the gradients the net holds now, and count it as an iteration.
+
+        Raises:
+            UsageError: the solver type searches, and gradients are not enough for that.
+        """
         self.net.pull()
         self._update(self._rate())
 
@@ -160,6 +179,7 @@ class Solver:
         for on_start, _ in self._callbacks:
             on_start()
         self.watch.before()
+        start = Moment(self.net) if self.rule.searches else None
         loss = self.accumulate(self.net)
         self.watch.after(loss)
         if self.settings.display:
@@ -171,11 +191,8 @@ class Solver:
         if self.settings.lr_policy == "multistep" and self.current_step != before:
             text = f"MultiStep Status: Iteration {self.iter}, step = {self.current_step}"
             self._note(text, "sgd_solver.cpp:50")
-        for _, on_gradients_ready in self._callbacks:
-            on_gradients_ready()
-        if self._callbacks:
-            self.net.pull()
-        clipping = self._update(rate)
+        self.tell_of_gradients()
+        clipping = self._update(rate, None if start is None else Repetition(self, start, loss))
         if display and clipping is not None:
             self._show_clipping(clipping)
 
@@ -186,8 +203,15 @@ class Solver:
             loss = loss + net.forward_backward()
         return loss if self.settings.iter_size == 1 else loss / self.settings.iter_size
 
+    def tell_of_gradients(self) -> None:
+        """Let callbacks see the gradients of an iteration, and change them."""
+        for _, on_gradients_ready in self._callbacks:
+            on_gradients_ready()
+        if self._callbacks:
+            self.net.pull()
+
     def _rate(self) -> float:
-        rate, self.current_step = self.policy.rate(self.settings, self.iter, self.current_step)
+        rate, self.current_step = learning_rate(self.settings, self.iter, self.current_step)
         if not math.isfinite(rate):
             raise SettingsError(
                 f"lr_policy {self.settings.lr_policy} has no finite rate at iteration {self.iter}: {rate:g}",
@@ -195,8 +219,8 @@ class Solver:
             )
         return rate
 
-    def _update(self, rate: float) -> Clipping | None:
-        clipping = self.rule.apply(rate, self.iter)
+    def _update(self, rate: float, again: Again | None = None) -> Clipping | None:
+        clipping = self.rule.apply(rate, self.iter, again)
         self.net.push()
         self.iter += 1
         return clipping
@@ -209,12 +233,19 @@ class Solver:
             except SnapshotError as error:
                 emit(self.sinks, records.Note(f"No snapshot of iteration {self.iter} is written: {error}", "warning"))
 
+    def _ends_early(self) -> bool:
+        tracker = self.follow_up.early_stop
+        if tracker is not None and tracker.exhausted:
+            self.ended_early = True
+            emit(self.sinks, records.Note(f"Early stop: Iteration {self.iter}, {tracker.told()}"))
+        return self.ended_early
+
     def _save_at_end(self) -> None:
         if not self.settings.snapshot_after_train:
             if self.stopped and self._saved_at != self.iter:
                 text = f"No snapshot of iteration {self.iter} is written: snapshot_after_train is false"
                 emit(self.sinks, records.Note(text, "warning"))
-        elif not self._snapshots(self.iter) and self._saved_at != self.iter:
+        elif not self._snapshots(self.iter) and self._saved_at != self.iter and not self.follow_up.has_best_back:
             self.snapshot()
 
     def _finish(self) -> float | None:
@@ -227,7 +258,7 @@ class Solver:
             loss = self.smoothed.value()
             emit(self.sinks, records.LastLoss(self.iter, loss))
             self.watch.ended(start, last)
-        if self._tests(self.iter):
+        if self._tests(self.iter) and not self.ended_early:
             self.test_all()
         return loss
 
@@ -256,24 +287,30 @@ class Solver:
     # -- testing --------------------------------------------------------------------------------------------------
 
     def test_all(self) -> None:
-        """Run every test net; a request to stop ends it, and lets them stand where they began."""
-        self._round = [Moment(net) for net in self.test_nets]
+        """Run every test net, and heed what comes out; a request to stop ends it, and lets them stand where they began.
+        Where such a round is made twice in an iteration, the second counts."""
+        self._before = self.before_tests()
+        means = []
         for index in range(len(self.test_nets)):
             if self.stopped:
                 break
-            self.test(index)
+            means.append(self.test(index))
         if self.stopped:
-            for moment, net in zip(self._round, self.test_nets, strict=True):
+            for moment, net in zip(self._before.moments, self.test_nets, strict=True):
                 moment.put_back(net)
-        self._round = None
+        else:
+            self.follow_up.go_back(self._before.seen)
+            self.follow_up([mean for mean in means if mean is not None])
 
-    def moments(self) -> list[Moment]:
-        """Where the nets stand, the train net's first; in a round of tests, which is made again after a resume, the
-        test nets stand where it began."""
-        return [Moment(self.net), *(self._round or [Moment(net) for net in self.test_nets])]
+    def before_tests(self) -> Before:
+        """Where test nets, and what follows from tests, stand for who goes on from this iteration: if a round of tests
+        is due, which is made again then, as they stood before it."""
+        if self._before is not None and self._before.iteration == self.iter and self._tests_between(self.iter):
+            return self._before
+        return Before(self.iter, [Moment(net) for net in self.test_nets], self.follow_up.seen())
 
-    def test(self, index: int) -> None:
-        """Run test net `index` on its `test_iter` batches."""
+    def test(self, index: int) -> Average | None:
+        """Run test net `index` on its `test_iter` batches; the means, or None when a request to stop ended it."""
         self.watch.settle()
         emit(self.sinks, records.TestStarted(self.iter, index))
         start = self.watch.where(self.test_nets[index])
@@ -288,6 +325,7 @@ class Solver:
         else:
             emit(self.sinks, records.Tested(self.iter, index, result.outputs, result.loss))
             self.watch.tested(index, start, result)
+        return result
 
     def _asked_to_stop(self) -> bool:
         """Heed everything that was asked for during a test."""
@@ -310,6 +348,7 @@ class Solver:
         model, saved = state.save(self)
         self._saved_at, self.newest = self.iter, saved
         emit(self.sinks, records.Snapshotted(self.iter, model, saved))
+        self._pruning(saved)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Go on from a solverstate: weights, history, iteration and rate policy; and from one of ours exactly, with
@@ -319,6 +358,7 @@ class Solver:
             SnapshotError: it cannot be read, or does not fit this net and solver type.  Nothing is changed then.
         """
         self._restored = state.restore(self, path)
+        self._before, self.ended_early = None, False
         self.newest = os.fspath(path)
         self._note("SGDSolver: restoring history", "sgd_solver.cpp:336")
 

@@ -29,6 +29,7 @@ from ..snapshot import (
     write_weights,
 )
 from . import run_state
+from .tracker import Seen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,21 +47,34 @@ def save(solver: Solver) -> tuple[str, str]:
     Raises:
         SnapshotError: they cannot be written.
     """
-    settings, net = solver.settings, solver.net
+    settings = solver.settings
     as_hdf5 = settings.snapshot_format == SolverParameter.HDF5
     model, saved = (str(path) + ".h5" * as_hdf5 for path in snapshot_names(settings.snapshot_prefix, solver.iter))
-    layers = [LayerParts(*parts) for parts in net.arrays(settings.snapshot_diff)]
-    if as_hdf5:
-        owned = {(parameter.layer, parameter.slot) for parameter in net.parameters}
-        hdf5.write_weights(model, layers, owned)
-    else:
-        write_weights(model, NetParts(net.name, layers))
     run = run_state.taken(solver)
+    write_model(solver, model, diff=settings.snapshot_diff)
     run.weights_digest = digest_of(model)
     history = [_array(slot) for slot in solver.rule.history]
-    data = SolverStateData(solver.iter, model, history, solver.current_step, run)
+    data = SolverStateData(solver.iter, model, history, solver.before_tests().seen.current_step, run)
     (hdf5.write_state if as_hdf5 else write_state)(saved, data)
     return model, saved
+
+
+def write_model(solver: Solver, path: str, *, diff: bool = False, best: Any = None) -> None:
+    """Write the weights (and gradients) atomically, in the format the settings ask for.
+
+    Args:
+        best: what they are the best of (a BestOf), to be noted in the file.
+
+    Raises:
+        SnapshotError: they cannot be written.
+    """
+    net = solver.net
+    layers = [LayerParts(*parts) for parts in net.arrays(diff)]
+    if solver.settings.snapshot_format == SolverParameter.HDF5:
+        owned = {(parameter.layer, parameter.slot) for parameter in net.parameters}
+        hdf5.write_weights(path, layers, owned, best)
+    else:
+        write_weights(path, NetParts(net.name, layers, best))
 
 
 def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
@@ -75,6 +89,8 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
     file = os.fspath(path)
     data = read_state(file)
     _check_history(solver, data.history, file)
+    if data.run is not None:
+        run_state.check(solver, data.run)
     weights = weights_of(file, data)
     if weights is not None:
         solver.net.load_weights(str(weights))
@@ -86,10 +102,18 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
     solver.rule.history_changed()
     for parameter in solver.net.parameters:
         parameter.update = None
-    solver.iter, solver.current_step = data.iter, data.current_step
-    if data.run is not None:
+    solver.iter = data.iter
+    solver.follow_up.restore(Seen(data.current_step, _seen(data.run, "early_stop"), _seen(data.run, "plateau")))
+    if data.run is None:
+        solver.rule.remember({})
+    else:
         run_state.put_back(solver, data.run)
     return data.run is not None
+
+
+def _seen(run: Any, field: str) -> Any:
+    """The TestWatchState in a field of a RunState, where it has one."""
+    return getattr(run, field) if run is not None and run.HasField(field) else None
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -106,8 +130,8 @@ def _check_history(solver: Solver, stored: Sequence[Any], file: str) -> None:
                 f"the state holds {len(stored)} history blobs; type {kind} needs {len(wanted)} for the "
                 f"{count} parameters of this net",
                 Place(file),
-                "the state was written by another net or by another solver type (AdaDelta and Adam have two history "
-                "blobs a parameter, the others one)",
+                "the state was written by another net or by another solver type (AdaDelta, Adam and AdamW have two "
+                "history blobs a parameter, LBFGS and ConjugateGradient none, the others one)",
             )
         )
     names = [parameter.name for parameter in solver.net.parameters]

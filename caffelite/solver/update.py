@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from ..errors import SnapshotError
 from ..layerkit.base import torch
 from ..registry import Registry
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from .checks import Checks
     from .settings import Settings
+
+Memory = Mapping[str, "int | list[float] | list[Tensor] | None"]
+"""What a method remembers besides its history, by name.  None is no list at all or an empty one."""
 
 
 @dataclass(slots=True)
@@ -24,8 +28,8 @@ class Group:
         weights, gradients: one tensor a parameter, of equal shape and memory format.
         history: for each slot, one tensor a parameter.
         rate: the iteration's rate times lr_mult.
-        decay: L2 weight decay (times decay_mult) still to be added to the gradients; 0 for types that leave it to
-            the rule.
+        decay: weight decay (times decay_mult) still to be added; for `apply` and `advance` L2, and 0 but for types
+            that add it themselves.
         iteration: how many updates came before this one.
     """
 
@@ -42,10 +46,11 @@ class Update:
 
     Attributes:
         slots: history tensors per parameter.
-        reads: which of the settings in :data:`FIELDS` it uses.
+        reads: which of the settings in :data:`FIELDS` it uses, and whether momentum.
         gated: at a rate of 0 the gradient leaves no trace in the history.
-        adds_decay: it adds L2 weight decay itself (`Group.decay`).
+        adds_decay: it adds L2 weight decay itself (`Group.decay`), at a rate of 0 without a trace in the history.
         keeps_update: the first history slot holds the update that was applied; for others the gradients do.
+        example: the lines of a solver's prototxt that choose it, for docs/solvers.md.
     """
 
     type: ClassVar[str]
@@ -54,6 +59,7 @@ class Update:
     gated: ClassVar[bool] = False
     adds_decay: ClassVar[bool] = False
     keeps_update: ClassVar[bool] = False
+    example: ClassVar[str] = ""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -71,8 +77,26 @@ class Update:
         self.advance(group)
         torch._foreach_sub_(group.weights, group.gradients)
 
+    def remembered(self) -> Memory:
+        """What the next iteration depends on besides weights, history and iteration.  It stays as it is."""
+        return {}
 
-FIELDS = ("momentum2", "rms_decay", "delta")
+    def remember(self, memory: Memory, size: int) -> None:
+        """Go on from what another of this type `remembered`.
+
+        Args:
+            memory: it; empty to begin anew.
+            size: how many weights may move.
+
+        Raises:
+            SnapshotError: it is of another type or net.  Nothing is changed then.
+        """
+        if memory:
+            names = ", ".join(memory)
+            raise SnapshotError(f"type {self.type} remembers nothing besides its history, and here is more: {names}")
+
+
+FIELDS = ("momentum2", "rms_decay", "delta", "history_size", "max_evaluations")
 """The settings that exist for solver types only.  (Types without momentum refuse one that is not 0.)"""
 
 updates: Registry[type[Update]] = Registry("solver type", "caffelite.solver.updates")

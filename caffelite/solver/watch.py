@@ -20,6 +20,7 @@ from ..net.census import finite
 from ..net.moment import Moment
 from ..net.search import Sought, broken_weights, find
 from .findings import Finding, begun, placed
+from .policies import learning_rate
 from .smoothing import MOST_PENDING
 from .testing import Average
 
@@ -58,7 +59,8 @@ class Watch:
 
     Attributes:
         over: nobody looks, or not any more.
-        deferred: losses are kept until `settle`, instead of being looked at in each iteration.
+        deferred: losses are kept until `settle`, instead of being looked at in each iteration (where that would wait
+            for the device, which a solver type that searches does anyway).
 
     Raises:
         SettingsError: there is no such `on_nan`.
@@ -70,7 +72,8 @@ class Watch:
         self.solver = solver
         self.stops = on_nan == "stop"
         self.over = on_nan == "ignore"
-        self.deferred = not self.over and solver.net.run.device.type != "cpu"
+        waits = solver.net.run.device.type == "cpu" or solver.rule.searches
+        self.deferred = not self.over and not waits
         self._first = 0
         self._start: Moment | None = None
         self._checkpoint: _Checkpoint | None = None
@@ -166,7 +169,7 @@ class Watch:
         return Finding("weights", iteration, self._rate(max(iteration, 0)), None, broken_weights(self.solver.net))
 
     def _rate(self, iteration: int) -> float:
-        return self.solver.policy.rate(self.solver.settings, iteration, self.solver.current_step)[0]
+        return learning_rate(self.solver.settings, iteration, self.solver.current_step).rate
 
     def _take(self, finding: Finding | None) -> None:
         """Do what is to be done about a finding."""

@@ -19,6 +19,7 @@ from caffelite.logs import parse_text, read
 from caffelite.logs.glog import GlogText
 from caffelite.logs.jsonl import JsonLines, decode, encode
 from caffelite.logs.records import (
+    BestKept,
     Displayed,
     Finished,
     LastLoss,
@@ -59,6 +60,8 @@ def runs(draw: st.DrawFn) -> list[Record]:
         if draw(st.booleans()):
             loss = draw(st.none() | shown)
             records += [TestStarted(iteration, 0), Tested(iteration, 0, draw(outputs()), loss)]
+            if draw(st.booleans()):
+                records.append(BestKept(iteration, draw(names), draw(shown), "x y_best.caffemodel"))
         seconds = float(number(draw(st.floats(0.001, 1e4))))
         shift = interval if iteration else 0
         records.append(Displayed(iteration, draw(shown), draw(shown), seconds, shift, interval, draw(outputs())))

@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 
 from caffelite.logs import RunRecord, find_run, read
-from caffelite.logs.records import Note, Snapshotted
+from caffelite.logs.records import BestKept, Note, Snapshotted
 from caffelite.logs.run_record import run_folder, sessions
 
 
@@ -49,3 +49,16 @@ def test_the_run_of_a_snapshot_is_found(tmp_path: Path) -> None:
     named.session(["caffelite"], 1)
     named.close()
     assert find_run(snapshot) == named.folder
+
+
+def test_the_run_of_the_best_weights_is_found(tmp_path: Path) -> None:
+    best = tmp_path / "lenet_best.caffemodel.h5"
+    for name in ("lenet_best.caffemodel", "lenet_best.caffemodel.h5", "lenet_best_of_0a1b.caffemodel"):
+        assert run_folder(tmp_path / name) == tmp_path / "lenet_run"
+    assert run_folder(tmp_path / "lenet_bestest.caffemodel") is None
+    record = RunRecord(tmp_path / "elsewhere")
+    record.session(["caffelite"], 1)
+    record(BestKept(500, "accuracy", 0.5, "snapshots/lenet_best.caffemodel.h5"))
+    record.close()
+    assert find_run(best) == record.folder
+    assert find_run(tmp_path / "lenet_best.caffemodel") is None

@@ -12,6 +12,7 @@ import pytest
 
 from caffelite.logs.glog import GlogFile, GlogText, prefix
 from caffelite.logs.records import (
+    BestKept,
     Displayed,
     Finished,
     LastLoss,
@@ -68,6 +69,12 @@ def test_hdf5_snapshots_and_test_loss() -> None:
     ]
     assert written(Tested(0, 0, (), 0.5)) == ["solver.cpp:401] Test loss: 0.5"]
     assert written(Finished(7, stopped=True)) == ["solver.cpp:311] Optimization stopped early."]
+
+
+def test_the_best_weights() -> None:
+    assert written(BestKept(500, "accuracy", 0.9876543, "a_best.caffemodel")) == [
+        "caffelite:0] Iteration 500, best accuracy so far: 0.987654, its weights are kept in a_best.caffemodel"
+    ]
 
 
 @pytest.mark.parametrize(

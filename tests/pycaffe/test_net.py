@@ -233,6 +233,28 @@ def test_a_state_that_names_no_weights_says_so(tmp_path, monkeypatch, caplog):
     assert "bare.solverstate names no weights" in caplog.text
 
 
+def test_early_stop_ends_steps_and_puts_the_best_weights_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").write_text(NET)
+    # Each update makes the loss smaller, which is taken for a score here, so that nothing is better than the beginning.
+    watched = 'test_iter: 1 test_interval: 2 early_stop { output: "loss" mode: MAX patience: 2 }'
+    (tmp_path / "solver.prototxt").write_text(SOLVER + watched)
+    solver = caffelite.get_solver("solver.prototxt")
+    for net in (solver.net, *solver.test_nets):
+        net.blobs["x"].data[...] = np.random.default_rng(0).random((4, 3))
+        net.blobs["label"].data[...] = [0, 1, 1, 1]
+    held = solver.net.params["ip"][0].data
+    first = held.copy()
+    solver.step(10)
+    assert (solver.iter, solver.ended_early) == (4, True)
+    assert not np.array_equal(held, first)
+    solver.step(10)
+    assert solver.iter == 4
+    solver.solve()
+    assert np.array_equal(held, first)
+    assert np.array_equal(solver.test_nets[0].params["ip"][0].data, first)
+
+
 def test_weights_can_be_written_between_steps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.prototxt").write_text(NET)

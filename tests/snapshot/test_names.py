@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from caffelite import proto
+from caffelite.errors import SnapshotError
 from caffelite.snapshot import (
     LayerParts,
     NetParts,
     SolverStateData,
+    best_name,
     newest,
     snapshot_names,
     snapshots,
+    whole,
     write_state,
     write_weights,
 )
@@ -63,3 +66,20 @@ def test_a_prefix_without_folder_means_the_working_directory(tmp_path: Path, mon
     found = newest("a")
     assert found is not None
     assert found.iteration == 1
+
+
+def test_the_best_weights_have_a_name_without_an_iteration(tmp_path: Path) -> None:
+    assert best_name("out/lenet") == Path("out/lenet_best.caffemodel")
+    assert best_name("out/lenet", of="0a1b") == Path("out/lenet_best_of_0a1b.caffemodel")
+    take(f"{tmp_path}/a", 5)
+    best_name(tmp_path / "a").touch()
+    assert [snapshot.iteration for snapshot in snapshots(tmp_path / "a")] == [5]
+
+
+def test_a_snapshot_is_whole_or_what_it_lacks_is_said(tmp_path: Path) -> None:
+    take(f"{tmp_path}/a", 5)
+    (snapshot,) = snapshots(tmp_path / "a")
+    assert whole(snapshot) == snapshot
+    snapshot.model.unlink()
+    with pytest.raises(SnapshotError, match=snapshot.model.name):
+        whole(snapshot)

@@ -19,7 +19,11 @@ TYPES = {
     "RMSProp": "rms_decay: 0.9",
     "AdaDelta": "momentum: 0.9 delta: 1e-3",
     "Adam": "momentum: 0.9",
+    "AdamW": "momentum: 0.9",
+    "LBFGS": "history_size: 3",
+    "ConjugateGradient": "",
 }
+"""The settings that the types of solvers are run with."""
 NET = """
 name: "tossed"
 layer {{

@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("resuming")
 
 
-@pytest.mark.parametrize("more", ["", "snapshot_format: HDF5", "test_initialization: false clip_gradients: 0.5"])
+@pytest.mark.parametrize("more", ["", "snapshot_format: HDF5", "test_initialization: false snapshot_diff: true"])
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_resumed_run_is_the_same_run(kind: str, more: str, folder: Path, tmp_path: Path) -> None:
     straight, told = solver_of(files(folder, tmp_path / "straight" / "s", kind, more))
@@ -260,3 +260,75 @@ def test_every_source_goes_on_where_it_was(source: Callable[[Path], str], tmp_pa
     assert said.lines == [line for line in told.lines if line[1] >= 5]
     assert len({line[4] for line in said.lines}) > 3  # batches differ
     assert whole(resumed) == whole(straight)
+
+
+COUNTING = """
+import numpy
+
+import caffelite
+
+
+class Counting(caffelite.Layer):
+    def setup(self, bottom, top):
+        self.next, self.order = 0, numpy.random.default_rng(0).permutation(1000)
+
+    def reshape(self, bottom, top):
+        top[0].reshape(2, 3)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = numpy.arange(6).reshape(2, 3) * self.order[self.next]
+        self.next += 1
+        if self.next % 4 == 0:
+            self.order = self.order[::-1].copy()
+
+    def get_extra_state(self):
+        return {"next": self.next, "order": self.order, "nothing": None, "more": [0.5, []]}
+
+    def set_extra_state(self, state):
+        assert (state["nothing"], state["more"]) == (None, [0.5, []])
+        assert state["order"].dtype == numpy.int64
+        self.next, self.order = state["next"], state["order"]
+
+
+class Odd(Counting):
+    def get_extra_state(self):
+        return {"file": "a name"}
+"""
+COUNTED = """
+layer {{ name: "data" type: "Python" top: "x" python_param {{ module: "{module}" layer: "{layer}" }} }}
+layer {{
+  name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param {{ num_output: 2 weight_filler {{ type: "xavier" }} }}
+}}
+layer {{ name: "loss" type: "Reduction" bottom: "ip" top: "loss" loss_weight: 1 }}
+"""
+
+
+def counted(tmp_path: Path, layer: str) -> Path:
+    module = f"counting_{tmp_path.name}"
+    (tmp_path / f"{module}.py").write_text(COUNTING)
+    (tmp_path / "net.prototxt").write_text(COUNTED.format(module=module, layer=layer))
+    path = tmp_path / "solver.prototxt"
+    path.write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 1e-4 lr_policy: "fixed" max_iter: 12 display: 1 random_seed: 7 '
+        f'snapshot: 5 snapshot_prefix: "{tmp_path}/s"'
+    )
+    return path
+
+
+def test_a_layer_of_ones_own_goes_on_with_what_it_said_it_remembers(tmp_path: Path) -> None:
+    path = counted(tmp_path, "Counting")
+    straight, told = solver_of(path)
+    straight.step(9)
+    resumed, said = solver_of(path)
+    resumed.restore(tmp_path / "s_iter_5.solverstate")
+    resumed.step(4)
+    assert said.lines == [line for line in told.lines if line[1] >= 5]
+    assert whole(resumed) == whole(straight)
+
+
+def test_what_cannot_be_kept_is_told_with_the_layer(tmp_path: Path) -> None:
+    solver, _ = solver_of(counted(tmp_path, "Odd"))
+    with pytest.raises(SnapshotError, match=r'layer "data" \(Python\): extra_state cannot be kept .*: it holds a str'):
+        solver.step(5)
+    assert not list(tmp_path.glob("s_iter*"))

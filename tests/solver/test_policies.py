@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from caffelite.solver.policies import policies
+from caffelite.solver.policies import learning_rate, policies, single
 
 from .fakes import settings
 
@@ -63,5 +65,92 @@ def test_step_leaves_its_number_of_drops_and_others_leave_the_step_alone() -> No
     assert policies["fixed"].rate(settings(), 35, 7).step == 7
 
 
-def test_the_original_has_seven() -> None:
-    assert policies.names() == ["exp", "fixed", "inv", "multistep", "poly", "sigmoid", "step"]
+def test_there_are_the_original_s_seven_and_two_of_our_own() -> None:
+    seven = ["exp", "fixed", "inv", "multistep", "poly", "sigmoid", "step"]
+    assert policies.names() == sorted([*seven, "cosine", "plateau"])
+
+
+# -- beyond the original -------------------------------------------------------------------------------------------
+
+END = 200
+TIMES = np.arange(END + 1)
+WATCHING = {"plateau": {"output": "acc", "mode": "MAX"}, "test_iter": [1], "test_interval": 1}
+
+
+def curve(step: int = 0, **fields: object) -> np.ndarray:
+    """The rates of all iterations up to END, as the solver asks for them."""
+    chosen = settings(**{"max_iter": END} | fields)
+    rates = []
+    for iteration in TIMES.tolist():
+        rate, step = learning_rate(chosen, iteration, step)
+        rates.append(rate)
+    return np.array(rates)
+
+
+def test_cosine() -> None:
+    wave = 0.02 + (0.5 - 0.02) * (1 + np.cos(np.pi * TIMES / END)) / 2
+    assert curve(lr_policy="cosine", min_lr=0.02) == pytest.approx(wave, rel=1e-6)
+    assert curve(lr_policy="cosine") == pytest.approx(0.25 * (1 + np.cos(np.pi * TIMES / END)), rel=1e-6, abs=1e-9)
+    assert rates([END, END + 1, 3 * END], lr_policy="cosine", max_iter=END, base_lr=0.5) == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("step", [0, 1, 4])
+def test_plateau(step: int) -> None:
+    got = curve(step, lr_policy="plateau", gamma=0.3, **WATCHING)
+    assert got == pytest.approx(np.full(END + 1, 0.5 * 0.3**step), rel=1e-6)
+
+
+def test_poly_ends_at_min_lr() -> None:
+    above = (0.5 - 0.01) * (1 - TIMES / END) ** 1.5
+    assert curve(lr_policy="poly", power=1.5, min_lr=0.01) == pytest.approx(above + 0.01, rel=1e-5)
+    assert curve(lr_policy="poly", power=1.5, min_lr=0.01)[-1] == single(0.01)
+
+
+@pytest.mark.parametrize(
+    ("fields", "formula"),
+    [
+        ({"lr_policy": "fixed"}, lambda t: np.full(len(t), 0.5)),
+        ({"lr_policy": "step", "gamma": 0.5, "stepsize": 20}, lambda t: 0.5 * 0.5 ** (t // 20)),
+        ({"lr_policy": "exp", "gamma": 0.98}, lambda t: 0.5 * 0.98**t),
+        ({"lr_policy": "inv", "gamma": 0.1, "power": 0.75}, lambda t: 0.5 * (1 + 0.1 * t) ** -0.75),
+        (
+            {"lr_policy": "multistep", "gamma": 0.1, "stepvalue": [50, 90]},
+            lambda t: 0.5 * 0.1 ** (1 * (t >= 50) + (t >= 90)),
+        ),
+        ({"lr_policy": "sigmoid", "gamma": 0.1, "stepsize": 100}, lambda t: 0.5 / (1 + np.exp(-0.1 * (t - 100)))),
+        ({"lr_policy": "plateau", "gamma": 0.1, **WATCHING}, lambda t: np.full(len(t), 0.5)),
+    ],
+)
+def test_no_rate_is_below_min_lr(fields: dict[str, object], formula: Callable[[np.ndarray], np.ndarray]) -> None:
+    assert curve(**fields, min_lr=0.03) == pytest.approx(np.maximum(formula(TIMES), 0.03), rel=1e-5)
+    assert curve(**fields) == pytest.approx(formula(TIMES), rel=1e-5)
+    assert curve(**fields, min_lr=0.0).tolist() == curve(**fields).tolist()
+
+
+@pytest.mark.parametrize(("start", "least"), [(0.0, 0.0), (0.1, 0.0), (0.9, 0.0), (0.0, 0.2)])
+def test_the_rate_rises_with_the_square_of_time_and_is_then_the_policy_s(start: float, least: float) -> None:
+    fields = {"lr_policy": "exp", "gamma": 0.98, "min_lr": least}
+    got = curve(**fields, rampup_interval=30, rampup_lr=start)
+    rise = start + (0.5 - start) * (TIMES[:30] / 30) ** 2
+    assert got[:30] == pytest.approx(np.maximum(rise, least), rel=1e-6)
+    assert got[30:].tolist() == curve(**fields)[30:].tolist()
+
+
+def test_while_the_rate_rises_the_policy_is_not_asked() -> None:
+    chosen = settings(lr_policy="multistep", gamma=0.5, stepvalue=[1, 2, 6], rampup_interval=5, max_iter=9)
+    step, seen = 0, []
+    for iteration in range(8):
+        step = learning_rate(chosen, iteration, step).step
+        seen.append(step)
+    # Steps that were due before are made up for, one an iteration.
+    assert seen == [0, 0, 0, 0, 0, 1, 2, 3]
+
+
+def test_a_rate_below_zero_stays_one_without_min_lr() -> None:
+    assert learning_rate(settings(lr_policy="poly", power=1, max_iter=10), 12, 0).rate == pytest.approx(-0.1)
+    assert learning_rate(settings(base_lr=-0.5), 12, 0).rate == -0.5
+
+
+def test_min_lr_hides_no_rate_that_is_undefined() -> None:
+    chosen = settings(lr_policy="poly", power=0.5, max_iter=10, min_lr=0.1)
+    assert math.isnan(learning_rate(chosen, 11, 0).rate)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from caffelite.errors import SettingsError
 from caffelite.solver import Settings
 from caffelite.solver.rule import Rule
+from caffelite.solver.search import Search
 from caffelite.solver.update import updates
 from caffelite.solver.updates import sgd
 
@@ -53,6 +55,13 @@ def by_adam(s: Settings, g: Array, h: list[Array], rate: float, t: int) -> tuple
     return rate * correction * mean / (np.sqrt(square) + s.delta), [mean, square]
 
 
+def by_adamw(s: Settings, g: Array, h: list[Array], rate: float, t: int) -> tuple[Array, list[Array]]:
+    mean = s.momentum * h[0] + (1 - s.momentum) * g
+    square = s.momentum2 * h[1] + (1 - s.momentum2) * g**2
+    size = np.sqrt(square / (1 - s.momentum2 ** (t + 1))) + s.delta
+    return rate * mean / (1 - s.momentum ** (t + 1)) / size, [mean, square]
+
+
 TYPES: dict[str, tuple[Formula, dict[str, Any]]] = {
     "SGD": (by_sgd, {"momentum": 0.75}),
     "Nesterov": (by_nesterov, {"momentum": 0.75}),
@@ -60,7 +69,10 @@ TYPES: dict[str, tuple[Formula, dict[str, Any]]] = {
     "RMSProp": (by_rmsprop, {"rms_decay": 0.875, "delta": 0.125}),
     "AdaDelta": (by_adadelta, {"momentum": 0.875, "delta": 0.125}),
     "Adam": (by_adam, {"momentum": 0.75, "momentum2": 0.875, "delta": 0.125}),
+    "AdamW": (by_adamw, {"momentum": 0.75, "momentum2": 0.875, "delta": 0.125}),
 }
+APART = {"AdamW"}
+"""Types whose weight decay does not go through the gradient, and which know L2 only."""
 EXTRAS: dict[str, dict[str, Any]] = {
     "plain": {},
     "l2": {"weight_decay": 0.25},
@@ -90,9 +102,9 @@ def follow(formula: Formula, s: Settings, steps: int, rate: float) -> tuple[list
         changes = []
         for i, (lr_mult, decay_mult) in enumerate(MULTS):
             g = gradients[i] / s.iter_size
-            decay = s.weight_decay * decay_mult
-            g = g + decay * (np.sign(weights[i]) if s.regularization_type == "L1" else weights[i])
-            change, history[i] = formula(s, g, history[i], rate * lr_mult, t)
+            pull = s.weight_decay * decay_mult * (np.sign(weights[i]) if s.regularization_type == "L1" else weights[i])
+            change, history[i] = formula(s, g if s.type in APART else g + pull, history[i], rate * lr_mult, t)
+            change = change + rate * lr_mult * pull if s.type in APART else change
             weights[i] = weights[i] - change
             changes.append(change)
     return weights, [row[slot] for slot in range(slots) for row in history], changes
@@ -109,6 +121,10 @@ def run(rule: Rule, steps: int, rate: float) -> None:
 @pytest.mark.parametrize("kind", TYPES)
 def test_formula(kind: str, extra: str) -> None:
     formula, fields = TYPES[kind]
+    if kind in APART and "regularization_type" in EXTRAS[extra]:
+        with pytest.raises(SettingsError, match=f"regularization_type L1 cannot be used with {kind}"):
+            settings(type=kind, **fields, **EXTRAS[extra])
+        return
     s = settings(type=kind, **fields, **EXTRAS[extra])
     parameters = [FakeParameter(w, *mults) for w, mults in zip(made(0), MULTS, strict=True)]
     rule = Rule(s, parameters)
@@ -123,7 +139,8 @@ def test_formula(kind: str, extra: str) -> None:
 
 
 def test_every_type_is_compared() -> None:
-    assert updates.names() == sorted(TYPES)
+    searching = [name for name in updates if issubclass(updates[name], Search)]  # see test_search.py
+    assert updates.names() == sorted([*TYPES, *searching])
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.75])
@@ -186,6 +203,15 @@ def test_a_restored_history_moves_even_a_frozen_parameter() -> None:
     rule.history_changed()
     rule.apply(0.5, 0)
     assert frozen.values.tolist() == [7.0] * 3
+
+
+def test_frozen_weights_that_decay_leave_no_trace_in_adamws_history() -> None:
+    frozen = FakeParameter(np.full(3, 8.0), lr_mult=0.0)
+    rule = Rule(settings(type="AdamW", weight_decay=0.5, momentum=0.5), [frozen])
+    rule.apply(0.5, 0)
+    assert frozen.grad is None
+    assert frozen.values.tolist() == [8.0] * 3
+    assert not any(slot.any() for slot in rule.history)
 
 
 def test_clipping_reports_the_global_norm() -> None:

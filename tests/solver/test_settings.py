@@ -11,8 +11,11 @@ import pytest
 from caffelite.errors import Place, SettingsError
 from caffelite.proto import NetParameter, NetState, SolverParameter
 from caffelite.solver import Settings
+from caffelite.solver.tracker import Watched
 
 from .fakes import settings
+
+SEARCH_FIELDS = ("history_size", "max_evaluations")
 
 
 def faults(**fields: object) -> list[str]:
@@ -56,6 +59,9 @@ def test_a_fault_stands_where_its_field_stands() -> None:
         Settings.from_message(message, lambda field: Place("s.prototxt", 4, 1) if field == "momentum" else None)
 
 
+TESTED = {"test_iter": [1, 0], "test_interval": 1, "snapshot_prefix": "x"}
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -69,6 +75,28 @@ def test_a_fault_stands_where_its_field_stands() -> None:
         ({"type": "RMSProp", "rms_decay": 1}, "rms_decay must be at least 0 and below 1, got 1"),
         ({"type": "Adam", "momentum2": 1}, "momentum2 must be at least 0 and below 1, got 1"),
         ({"type": "Adam", "delta": -1}, "delta must be at least 0, got -1"),
+        ({"type": "AdamW", "momentum2": 1}, "momentum2 must be at least 0 and below 1, got 1"),
+        (
+            {"type": "AdamW", "weight_decay": 0.1, "regularization_type": "L1"},
+            "regularization_type L1 cannot be used with AdamW",
+        ),
+        (
+            {"type": "LBFGS", "weight_decay": 0.1, "regularization_type": "L1"},
+            "regularization_type L1 cannot be used with LBFGS",
+        ),
+        ({"type": "LBFGS", "momentum": 0.5}, "momentum cannot be used with LBFGS, got 0.5"),
+        ({"type": "LBFGS", "clip_gradients": 5}, "clip_gradients cannot be used with LBFGS, got 5"),
+        ({"type": "LBFGS", "history_size": 0}, "history_size must be at least 1, got 0"),
+        ({"type": "LBFGS", "max_evaluations": 1}, "max_evaluations must be at least 2, got 1"),
+        ({"type": "LBFGS", "base_lr": -1}, "base_lr must be at least 0 with LBFGS, got -1"),
+        (
+            {"type": "ConjugateGradient", "momentum": 0.5},
+            "momentum cannot be used with ConjugateGradient, got 0.5",
+        ),
+        (
+            {"type": "ConjugateGradient", "clip_gradients": 5},
+            "clip_gradients cannot be used with ConjugateGradient, got 5",
+        ),
         ({"type": "sgd"}, 'unknown solver type "sgd"'),
         ({"weight_decay": 1, "regularization_type": "L3"}, 'unknown regularization_type "L3"'),
         ({"snapshot": -1}, "snapshot must be at least 0, got -1"),
@@ -91,10 +119,63 @@ def test_a_fault_stands_where_its_field_stands() -> None:
             {"test_iter": [1, 2], "test_interval": 1, "test_state": [NetState()]},
             "test_state must be left out or given once for each test net: 1 for 2 test nets",
         ),
+        ({"max_epoch": 0}, "max_epoch must be above 0, and finite, got 0"),
+        ({"max_epoch": float("nan")}, "max_epoch must be above 0, and finite, got nan"),
+        ({"max_epoch": 2, "max_iter": 0}, "max_iter 0 leaves nothing to train of max_epoch"),
+        ({"lr_policy": "cosine", "max_iter": 0}, "max_iter must be above 0 with lr_policy cosine, got 0"),
+        ({"rampup_interval": -1}, "rampup_interval must be at least 0, got -1"),
+        ({"rampup_interval": 2, "rampup_lr": -1}, "rampup_lr must be at least 0, got -1"),
+        ({"min_lr": -1}, "min_lr must be at least 0, got -1"),
+        ({"lr_policy": "plateau", "gamma": 0.1}, "lr_policy plateau reads plateau, which is not set"),
+        (
+            {"early_stop": {}, "snapshot_prefix": "x"},
+            "early_stop watches a test output, and there are no test nets",
+        ),
+        (TESTED | {"early_stop": {}, "snapshot_prefix": None}, "early_stop is set, and snapshot_prefix is not"),
+        (TESTED | {"early_stop": {"test_net": 2}}, "early_stop: there is no test net #2, the last one is #1"),
+        (TESTED | {"early_stop": {"test_net": 1}}, "early_stop watches test net #1, which is tested on no batch"),
+        (TESTED | {"early_stop": {"patience": 0}}, "early_stop: patience must be at least 1, got 0"),
+        (TESTED | {"early_stop": {"min_delta": -0.5}}, "early_stop: min_delta must be at least 0, got -0.5"),
+        (
+            TESTED | {"lr_policy": "plateau", "gamma": 0.1, "plateau": {"patience": 0}},
+            "plateau: patience must be at least 1, got 0",
+        ),
     ],
 )
 def test_fault(fields: dict[str, object], expected: str) -> None:
     assert faults(**fields) == [expected]
+
+
+@pytest.mark.parametrize("policy", ["fixed", "poly", "cosine"])
+def test_with_max_epoch_there_need_not_be_a_max_iter(policy: str) -> None:
+    fields = {"lr_policy": policy, "max_epoch": 1.5, "max_iter": None}
+    got = settings(**fields | ({"power": 1} if policy == "poly" else {}))
+    assert (got.max_epoch, got.max_iter, got.warnings) == (1.5, 0, ())
+    assert [warning.message for warning in settings(max_iter=None).warnings] == [
+        "max_iter is not set: there is nothing to train"
+    ]
+
+
+def test_faults_of_what_is_watched_stand_at_their_fields() -> None:
+    fields = {"lr_policy": "plateau", "gamma": 1, "test_iter": [0], "test_interval": 1}
+    message = SolverParameter(net="a", base_lr=0.1, max_iter=1, plateau={"patience": 0, "min_delta": -1}, **fields)
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_message(message, lambda field: Place(field))
+    assert [str(fault.place) for fault in caught.value.faults] == [
+        "test_iter[0]",
+        "plateau.patience",
+        "plateau.min_delta",
+    ]
+
+
+def test_what_is_watched_is_as_written_until_the_nets_are_known() -> None:
+    got = settings(
+        early_stop={"output": "acc", "mode": "MIN", "test_net": 0, "patience": 3, "min_delta": 0.5}, **TESTED
+    )
+    assert got.early_stop == Watched("acc", False, 0, 3, 0.5)
+    assert settings(early_stop={"mode": "MAX"}, **TESTED).early_stop == Watched(None, True, 0, 10, 0.0)
+    assert settings(early_stop={}, **TESTED).early_stop == Watched(None, None, 0, 10, 0.0)
+    assert settings().early_stop is settings().plateau is settings(plateau={}).plateau is None
 
 
 def test_no_net_and_no_policy() -> None:
@@ -130,9 +211,30 @@ def test_a_missing_snapshot_folder_is_found_before_training(tmp_path: Path) -> N
         ),
         ({"type": "AdaDelta"}, ["AdaDelta takes momentum as its decay rate, and it is not set (0)"]),
         ({"type": "AdaGrad", "momentum": 0}, []),
+        ({"type": "LBFGS", "base_lr": 1, "clip_gradients": -1, "momentum": 0}, []),
+        (
+            {"type": "LBFGS", "base_lr": 0.01},
+            ["base_lr is small for LBFGS: it tries so small a part of each step first"],
+        ),
+        ({"type": "LBFGS", "delta": 1e-6}, ["delta has no effect with type LBFGS"]),
+        ({"type": "ConjugateGradient", "history_size": 5}, ["history_size has no effect with type ConjugateGradient"]),
+        ({"history_size": 5, "max_evaluations": 5}, [f"{name} has no effect with type SGD" for name in SEARCH_FIELDS]),
+        ({"type": "AdamW", "regularization_type": "L1"}, ["regularization_type has no effect with no weight_decay"]),
         ({"regularization_type": "L3"}, ["regularization_type has no effect with no weight_decay"]),
         ({"test_interval": 5}, ["test_interval has no effect without test nets"]),
         ({"momentum": 0.9, "weight_decay": 0.1, "regularization_type": "L1", "clip_gradients": 5}, []),
+        ({"plateau": {"patience": 0}}, ["plateau has no effect with lr_policy fixed"]),
+        (
+            {"lr_policy": "plateau", "plateau": {}, "test_iter": [1], "test_interval": 1},
+            ["lr_policy plateau reads gamma, which is not set"],
+        ),
+        ({"lr_policy": "cosine", "power": 1}, ["power has no effect with lr_policy cosine"]),
+        ({"rampup_lr": 0.1}, ["rampup_lr has no effect with no rampup_interval"]),
+        ({"rampup_lr": 0.75, "rampup_interval": 2}, ["rampup_lr is above base_lr: the rate begins with a fall"]),
+        ({"rampup_interval": 10}, ["rampup_interval reaches up to max_iter: lr_policy fixed never has its say"]),
+        ({"rampup_interval": 9, "rampup_lr": 0.1, "min_lr": 0.5}, []),
+        ({"min_lr": 0.75}, ["min_lr is above base_lr: the rate never changes"]),
+        ({"base_lr": -1}, ["base_lr is negative: the loss would rise"]),
     ],
 )
 def test_warning(fields: dict[str, object], expected: list[str]) -> None:

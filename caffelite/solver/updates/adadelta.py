@@ -9,16 +9,26 @@ from ..update import Group, Update, update
 
 @update("AdaDelta")
 class AdaDelta(Update):
-    """With decay rate m (the setting `momentum`), all squares elementwise:
+    """Steps in units of earlier steps.  With m the setting `momentum`:
 
-        h ← m · h + (1 - m) · g²;  s = √((d + delta) / (h + delta)) · g;  d ← m · d + (1 - m) · s²;  update = rate · s
+        h ← m · h + (1 - m) · g²
+        s = √((d + delta) / (h + delta)) · g;  d ← m · d + (1 - m) · s²
+        update = rate · s
 
-    The history holds all h, then all d.  The paper has no rate: base_lr 1 is its rule.
-    Source: `src/caffe/solvers/adadelta_solver.cpp`.
+    The history holds all h, then all d.  The paper has no rate: base_lr 1 is its rule.  It begins slowly, with steps of
+    about √(delta / (1 - m)) in every weight; a larger delta, such as 1e-6, makes them longer.
+
+    This is torch.optim.Adadelta with rho = momentum and eps = delta.
+
+    Source: `src/caffe/solvers/adadelta_solver.cpp`; Zeiler, "ADADELTA", 2012.
     """
 
     slots = 2
-    reads = frozenset({"delta"})
+    reads = frozenset({"momentum", "delta"})
+    example = """
+    type: "AdaDelta" base_lr: 1 lr_policy: "fixed"
+    momentum: 0.95 delta: 1e-6 weight_decay: 0.0005
+    """
 
     @classmethod
     def check(cls, checks: Checks) -> None:

@@ -9,16 +9,23 @@ from ..update import Group, Update, divide_by_root, update
 
 @update("AdaGrad")
 class AdaGrad(Update):
-    """h ← h + g²;  the update is rate · g / (√h + delta).  Takes no momentum.
+    """The rate of a weight falls with all the gradients it has seen:
 
-    Source: `src/caffe/solvers/adagrad_solver.cpp`.
+        h ← h + g²;  update = rate · g / (√h + delta)
+
+    Takes no momentum.  This is torch.optim.Adagrad with eps = delta, and without lr_decay and a first accumulator.
+
+    Source: `src/caffe/solvers/adagrad_solver.cpp`; Duchi, Hazan and Singer, JMLR 12, 2011.
     """
 
     reads = frozenset({"delta"})
+    example = """
+    type: "AdaGrad" base_lr: 0.01 lr_policy: "fixed"
+    delta: 1e-8 weight_decay: 0.0005
+    """
 
     @classmethod
     def check(cls, checks: Checks) -> None:
-        checks.no_momentum(cls.type)
         checks.not_negative("delta")
 
     def advance(self, group: Group) -> None:

@@ -11,18 +11,24 @@ from ..update import Group, Update, update
 
 @update("Adam")
 class Adam(Update):
-    """With beta1 = momentum, beta2 = momentum2, t counted from 1:
+    """The mean gradient of late in units of its size.  With beta1 = momentum, beta2 = momentum2, t counted from 1:
 
         m ← beta1 · m + (1 - beta1) · g;  v ← beta2 · v + (1 - beta2) · g²
         update = rate · √(1 - beta2^t) / (1 - beta1^t) · m / (√v + delta)
 
-    delta is added to the root before the correction for the start, unlike in torch.optim.Adam, and weight decay goes
-    through the means like any gradient.  The history holds all m, then all v.
-    Source: `src/caffe/solvers/adam_solver.cpp`.
+    Weight decay goes through the means like any gradient; AdamW keeps it apart.  The history holds all m, then all v.
+
+    In torch.optim.Adam eps is added after the correction for the start: there, delta would be eps · √(1 - beta2^t).
+
+    Source: `src/caffe/solvers/adam_solver.cpp`; Kingma and Ba, 2015.
     """
 
     slots = 2
-    reads = frozenset({"momentum2", "delta"})
+    reads = frozenset({"momentum", "momentum2", "delta"})
+    example = """
+    type: "Adam" base_lr: 0.001 lr_policy: "fixed"
+    momentum: 0.9 momentum2: 0.999 delta: 1e-8
+    """
 
     @classmethod
     def check(cls, checks: Checks) -> None:

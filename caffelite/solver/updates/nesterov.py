@@ -9,11 +9,21 @@ from ..update import Group, Update, update
 
 @update("Nesterov")
 class Nesterov(Update):
-    """h' = momentum · h + rate · g;  the update is (1 + momentum) · h' - momentum · h.
+    """SGD that looks ahead: the update goes as far as the next one would, if the gradient stayed.
+
+        h' = momentum · h + rate · g;  update = (1 + momentum) · h' - momentum · h;  h ← h'
+
+    The history contains the rate.  At a constant rate this is torch.optim.SGD with nesterov, where a change of rate
+    acts on old gradients, too.
 
     Source: `src/caffe/solvers/nesterov_solver.cpp`.
     """
 
+    reads = frozenset({"momentum"})
+    example = """
+    type: "Nesterov" base_lr: 0.01 lr_policy: "step" gamma: 0.1 stepsize: 5000
+    momentum: 0.95 weight_decay: 0.0005
+    """
     gated = True
 
     @classmethod

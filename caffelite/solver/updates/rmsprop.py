@@ -9,16 +9,25 @@ from ..update import Group, Update, divide_by_root, update
 
 @update("RMSProp")
 class RMSProp(Update):
-    """h ← rms_decay · h + (1 - rms_decay) · g²;  the update is rate · g / (√h + delta).  Takes no momentum.
+    """Gradients in units of their own size, as it was of late:
 
-    Source: `src/caffe/solvers/rmsprop_solver.cpp`.
+        h ← rms_decay · h + (1 - rms_decay) · g²;  update = rate · g / (√h + delta)
+
+    Takes no momentum.  This is torch.optim.RMSprop with alpha = rms_decay and eps = delta, neither centred nor with
+    momentum.
+
+    Source: `src/caffe/solvers/rmsprop_solver.cpp`; Tieleman and Hinton, lecture 6.5 of "Neural networks for machine
+    learning", 2012.
     """
 
     reads = frozenset({"rms_decay", "delta"})
+    example = """
+    type: "RMSProp" base_lr: 0.001 lr_policy: "fixed"
+    rms_decay: 0.98 delta: 1e-8
+    """
 
     @classmethod
     def check(cls, checks: Checks) -> None:
-        checks.no_momentum(cls.type)
         checks.fraction("rms_decay")
         checks.not_negative("delta")
 

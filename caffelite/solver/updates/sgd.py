@@ -35,13 +35,22 @@ def _fused(device: torch.device, dtype: torch.dtype) -> bool:
 
 @update("SGD")
 class SGD(Update):
-    """h ← momentum · h + rate · (g + decay · w);  w ← w - h.
+    """The last update goes on, less and less, while gradients are added to it:
 
-    The history contains the rate, unlike torch.optim.SGD's: a change of rate acts on new gradients only.  It is
-    torch's rule at lr 1 with dampening 1 - rate, which lets its fused kernel do all in one pass over memory.
+        h ← momentum · h + rate · g;  update = h
+
+    The history contains the rate, so that a change of rate acts on new gradients only.  In torch.optim.SGD it acts on
+    the old ones, too; at a constant rate the two are the same.  (It is torch's rule at lr 1 with dampening 1 - rate,
+    which lets its fused kernel do all in one pass over memory.)
+
     Source: `src/caffe/solvers/sgd_solver.cpp`.
     """
 
+    reads = frozenset({"momentum"})
+    example = """
+    type: "SGD" base_lr: 0.01 lr_policy: "inv" gamma: 0.0001 power: 0.75
+    momentum: 0.9 weight_decay: 0.0005
+    """
     gated = adds_decay = keeps_update = True
 
     @classmethod
