@@ -1,6 +1,6 @@
 """How long commands take that compute nothing, Python's start included, beside Python alone.
 
-    python -m benchmarks.startup
+python -m benchmarks.startup
 """
 
 from __future__ import annotations
