@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,11 @@ class Told:
 
 
 def solver_of(path: Path) -> tuple[Solver, Told]:
-    """The solver of a file, and what it tells from now on."""
+    """The solver of a file, and what it tells from now on.  It lets go of its files when it is collected."""
     solver, told = load_solver(path), Told()
     solver.sinks.append(told)
+    for net in (solver.net, *solver.test_nets):
+        weakref.finalize(solver, net.close)
     return solver, told
 
 
