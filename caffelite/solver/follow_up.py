@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..logs.records import Note, emit
 from .best import Best
 from .tracker import Seen, Tracker, Watched
 
 if TYPE_CHECKING:
-    from ..net.moment import Moment
     from .solver import Solver
     from .testing import Average
-
-
-class Before(NamedTuple):
-    """A round of tests: its iteration, and where the test nets and what follows from tests stood before it."""
-
-    iteration: int
-    moments: list[Moment]
-    seen: Seen
 
 
 class FollowUp:

@@ -37,7 +37,7 @@ Shared = set[int]
 
 def taken(solver: Solver) -> RunState:
     """The state of the run, as it must be found by the next iteration."""
-    nets, before = [solver.net, *solver.test_nets], solver.before_tests()
+    nets, before = [solver.net, *solver.test_nets], solver.rounds.before()
     moments = [Moment(solver.net), *before.moments]
     shared = _shared(solver)
     return RunState(

@@ -19,14 +19,15 @@ from ..logs.text import number
 from ..net.moment import Moment
 from . import state
 from .checks import folder_fault
-from .events import Action, Every, Request, nothing_asked
-from .follow_up import Before, FollowUp
+from .events import Every, Request, nothing_asked
+from .follow_up import FollowUp
 from .keep import Pruning
 from .policies import learning_rate
 from .repetition import Repetition
+from .rounds import Rounds
 from .rule import Clipping, Rule
 from .smoothing import SmoothedLoss
-from .testing import Average, average, outputs_of
+from .testing import outputs_of
 from .watch import OnNan, Watch
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Solver:
         current_step: the state of the rate policy (see :mod:`.policies`).
         rule: the update rule with its history.
         follow_up: what follows from tests: drops of the rate, the best weights, early stopping.
+        rounds: makes a round of tests.
+        tests_between: whether a round of tests is due at an iteration that is still to come.
         keep: how many snapshots stay, the newest; None: all of them.
         run_id: names the run, over all its stops and resumes.
         newest: the solver state that was written or read last.
@@ -86,14 +89,14 @@ class Solver:
         self.watch = Watch(self, on_nan)
         self._displays = Every(settings.display)
         self._tests = Every(settings.test_interval)
-        self._tests_between = Every(settings.test_interval, first=0 if settings.test_initialization else 1)
+        self.tests_between = Every(settings.test_interval, first=0 if settings.test_initialization else 1)
         self._snapshots = Every(settings.snapshot)
         self.smoothed = SmoothedLoss(settings.average_loss)
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
         self._saved_at: int | None = None
         self._restored = False
         self._pruning = Pruning(self)
-        self._before: Before | None = None
+        self.rounds = Rounds(self)
         self._shown_at = 0
         self._shown_when = 0.0
 
@@ -151,8 +154,8 @@ class Solver:
         self.watch.begin()
         while self.iter < end:
             self.net.clear_gradients()
-            if self._tests_between(self.iter):
-                self.test_all()
+            if self.tests_between(self.iter):
+                self.rounds()
                 if self.stopped or self._ends_early():
                     break
             self._iterate()
@@ -259,7 +262,7 @@ class Solver:
             emit(self.sinks, records.LastLoss(self.iter, loss))
             self.watch.ended(start, last)
         if self._tests(self.iter) and not self.ended_early:
-            self.test_all()
+            self.rounds()
         return loss
 
     # -- telling --------------------------------------------------------------------------------------------------
@@ -284,56 +287,9 @@ class Solver:
     def _note(self, text: str, source: str) -> None:
         emit(self.sinks, records.Note(text, source=source))
 
-    # -- testing --------------------------------------------------------------------------------------------------
-
     def test_all(self) -> None:
-        """Run every test net, and heed what comes out; a request to stop ends it, and lets them stand where they began.
-        Where such a round is made twice in an iteration, the second counts."""
-        self._before = self.before_tests()
-        means = []
-        for index in range(len(self.test_nets)):
-            if self.stopped:
-                break
-            means.append(self.test(index))
-        if self.stopped:
-            for moment, net in zip(self._before.moments, self.test_nets, strict=True):
-                moment.put_back(net)
-        else:
-            self.follow_up.go_back(self._before.seen)
-            self.follow_up([mean for mean in means if mean is not None])
-
-    def before_tests(self) -> Before:
-        """Where test nets, and what follows from tests, stand for who goes on from this iteration: if a round of tests
-        is due, which is made again then, as they stood before it."""
-        if self._before is not None and self._before.iteration == self.iter and self._tests_between(self.iter):
-            return self._before
-        return Before(self.iter, [Moment(net) for net in self.test_nets], self.follow_up.seen())
-
-    def test(self, index: int) -> Average | None:
-        """Run test net `index` on its `test_iter` batches; the means, or None when a request to stop ended it."""
-        self.watch.settle()
-        emit(self.sinks, records.TestStarted(self.iter, index))
-        start = self.watch.where(self.test_nets[index])
-        result = average(
-            self.test_nets[index],
-            self.settings.test_nets[index].test_iter,
-            with_loss=self.settings.test_compute_loss,
-            interrupted=self._asked_to_stop,
-        )
-        if result is None:
-            self._note("Test interrupted.", "solver.cpp:396")
-        else:
-            emit(self.sinks, records.Tested(self.iter, index, result.outputs, result.loss))
-            self.watch.tested(index, start, result)
-        return result
-
-    def _asked_to_stop(self) -> bool:
-        """Heed everything that was asked for during a test."""
-        while (action := self.request()) is not Action.NONE:
-            if action.snapshots:
-                self.snapshot()
-            self.stopped = self.stopped or action.stops
-        return self.stopped
+        """Run every test net, and heed what comes out."""
+        self.rounds()
 
     # -- snapshots ------------------------------------------------------------------------------------------------
 
@@ -358,7 +314,8 @@ class Solver:
             SnapshotError: it cannot be read, or does not fit this net and solver type.  Nothing is changed then.
         """
         self._restored = state.restore(self, path)
-        self._before, self.ended_early = None, False
+        self.rounds.forget()
+        self.ended_early = False
         self.newest = os.fspath(path)
         self._note("SGDSolver: restoring history", "sgd_solver.cpp:336")
 

@@ -54,7 +54,7 @@ def save(solver: Solver) -> tuple[str, str]:
     write_model(solver, model, diff=settings.snapshot_diff)
     run.weights_digest = digest_of(model)
     history = [_array(slot) for slot in solver.rule.history]
-    data = SolverStateData(solver.iter, model, history, solver.before_tests().seen.current_step, run)
+    data = SolverStateData(solver.iter, model, history, solver.rounds.before().seen.current_step, run)
     (hdf5.write_state if as_hdf5 else write_state)(saved, data)
     return model, saved
 
