@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..data.telling import exists
 from ..errors import CaffeliteError, Fault, UsageError
 from ._kit import (
     command_line,
@@ -126,13 +127,14 @@ def command(
             allow_python=allow_python,
         )  # fmt: skip
         if snapshot == AUTO:
-            snapshot = _newest(file.settings.snapshot_prefix, log)
+            snapshot = _newest(file.settings.snapshot_prefix, run_dir, log)
         _train(file, snapshot, _device(file, gpus, log), signals, on_nan, keep, run_dir, log)
 
 
-def _newest(prefix: str, log: Log) -> str | None:
-    """The newest whole state of a prefix; says why newer ones are passed over."""
-    from ..snapshot import newest
+def _newest(prefix: str, run_dir: Path | None, log: Log) -> str | None:
+    """The newest whole state of a prefix; says why newer ones are passed over, and where it is of an older run."""
+    from ..logs.run_record import sessions
+    from ..snapshot import newest, read_state
 
     def passed_over(fault: Fault) -> None:
         log.warn(replace(fault, message=f"passed over: {fault.message}", severity="warning"))
@@ -141,7 +143,17 @@ def _newest(prefix: str, log: Log) -> str | None:
     if found is None:
         log.note(f"No snapshot of {prefix} yet: training begins")
         return None
+    noted = sessions(_folder(prefix, run_dir))
+    last, run = noted[-1].get("run") if noted else None, read_state(found.state).run
+    if last is not None and run is not None and run.id != last:
+        help = "to go on with the last one, name its snapshot; for a new run give another snapshot_prefix"
+        text = f"{found.state} is of another run than the last one of {prefix}"
+        log.warn(Fault(text, help=help, severity="warning"))
     return str(found.state)
+
+
+def _folder(prefix: str, run_dir: Path | None) -> Path:
+    return run_dir or Path(f"{prefix}_run")
 
 
 def _refuse_weights(snapshot: str) -> None:
@@ -176,7 +188,7 @@ def _train(
     run_dir: Path | None, log: Log,
 ) -> None:  # fmt: skip
     _announce(file, log)
-    folder = run_dir or Path(f"{file.settings.snapshot_prefix}_run")
+    folder = _folder(file.settings.snapshot_prefix, run_dir)
     solver = _made(file, device, snapshot is not None, _seed_of(folder) if snapshot else None, on_nan, log)
     try:
         record = _record(file, solver, folder, snapshot)
@@ -260,11 +272,23 @@ def _record(file: SolverFile, solver: Solver, folder: Path, snapshot: str | None
         for layer in kept.layer:  # the rules have been applied; under another state they would apply again
             layer.ClearField("include")
             layer.ClearField("exclude")
+        if net.path is not None:
+            _name_where_found(kept, Path(net.path).parent)
         texts[name] = dump(kept)
     with _telling(folder):
         record = RunRecord(folder, resumed=snapshot is not None)
         record.write(texts)
     return record
+
+
+def _name_where_found(message: Any, beside: Path) -> None:
+    """Files that were found beside a net, and not from the working directory, are named from there."""
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for one in value if field.is_repeated else [value]:
+                _name_where_found(one, beside)
+        elif field.name in ("source", "mean_file") and not exists(value) and exists(beside / value):
+            setattr(message, field.name, str(beside / value))
 
 
 def _note_session(record: RunRecord, file: SolverFile, solver: Solver, snapshot: str | None) -> None:
@@ -282,7 +306,7 @@ def _note_session(record: RunRecord, file: SolverFile, solver: Solver, snapshot:
         record.write({"solver.prototxt": dump(again)})
         record.session(
             command_line(), solver.net.run.seed, solver=file.path, snapshot=snapshot, iteration=solver.iter,
-            device=str(solver.net.run.device),
+            run=solver.run_id, device=str(solver.net.run.device),
         )  # fmt: skip
 
 

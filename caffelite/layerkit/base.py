@@ -122,6 +122,9 @@ class Layer:
     """The attributes that a forward leaves to the next one, so that passes can be repeated: their values are replaced,
     never changed in place."""
 
+    collects: ClassVar[bool] = False
+    """Its forward writes to those of its weights that are not learned (BatchNorm's statistics)."""
+
     def __init__(self, param: Any, phase: int = 0, places: Places = nowhere) -> None:
         self.param = param
         self.phase = phase

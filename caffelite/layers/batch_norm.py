@@ -34,6 +34,8 @@ class BatchNorm(Layer):
     layer { name: "scale" type: "Scale" bottom: "y" top: "y" scale_param { bias_term: true } }
     """
 
+    collects = True
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings, shape = self.settings("batch_norm_param"), bottoms[0]
         self.fraction, self.eps = float(settings.moving_average_fraction), float(settings.eps)

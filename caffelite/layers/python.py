@@ -44,7 +44,7 @@ class Python(Layer):
     """
 
     bottoms, tops = at_least(0), at_least(0)
-    varies = reshapes = True
+    varies = reshapes = collects = True
     remembers = ("extra_state",)
 
     @classmethod

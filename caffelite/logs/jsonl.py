@@ -66,7 +66,7 @@ def read_lines(lines: Iterable[str]) -> Iterator[tuple[float, Record]]:
             yield float(values["time"]), record
 
 
-def _cut_off(path: Path) -> bool:
+def is_cut_off(path: Path) -> bool:
     """Whether the file's last line was left unfinished, by a crash."""
     if not path.exists() or path.stat().st_size == 0:
         return False
@@ -85,7 +85,7 @@ class JsonLines:
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        cut_off = _cut_off(path)
+        cut_off = is_cut_off(path)
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._clock = clock
         if cut_off:  # what follows must not become part of that line

@@ -17,11 +17,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .jsonl import JsonLines
+from .jsonl import JsonLines, is_cut_off
 from .records import Record
 
 SESSIONS, LOG = "sessions.jsonl", "log.jsonl"
@@ -72,8 +73,10 @@ class RunRecord:
             "seed": seed,
             "versions": versions(),
         } | more
-        with (self.folder / SESSIONS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        path = self.folder / SESSIONS
+        cut_off = is_cut_off(path)
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n" * cut_off + json.dumps(values, ensure_ascii=False) + "\n")
 
     def write(self, texts: Mapping[str, str]) -> None:
         """Write files into the folder, name → text; one that is there and says something else is set aside."""
@@ -93,9 +96,11 @@ class RunRecord:
 
 
 def _set_aside(path: Path) -> None:
-    """Rename a file after the time it was last written."""
+    """Rename a file after the time it was last written; nothing that has such a name is overwritten."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(path.stat().st_mtime))
-    path.rename(path.with_name(f"{path.stem}.{stamp}{path.suffix}"))
+    endings = (f".{stamp}{f'_{number}' * (number > 1)}{path.suffix}" for number in count(1))
+    names = (path.with_name(f"{path.stem}{ending}") for ending in endings)
+    path.rename(next(name for name in names if not os.path.lexists(name)))
 
 
 def run_folder(snapshot: Path) -> Path | None:
@@ -108,14 +113,16 @@ def sessions(folder: Path) -> list[dict[str, Any]]:
     """What `session` noted, oldest first; lines cut off by a crash are passed over."""
     found = []
     try:
-        text = (folder / SESSIONS).read_text(encoding="utf-8")
+        text = (folder / SESSIONS).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     for line in text.splitlines():
         try:
-            found.append(json.loads(line))
+            session = json.loads(line)
         except ValueError:
             continue
+        if isinstance(session, dict):
+            found.append(session)
     return found
 
 

@@ -5,9 +5,10 @@ from .blobs import array_to_blob, blob_to_array
 from .caffemodel import LayerParts, LayerWeights, NetParts, Weights, read_best, read_weights, write_weights
 from .kinds import Kind, kind_of
 from .names import Snapshot, best_name, newest, snapshot_names, snapshots, whole
-from .solverstate import SolverStateData, digest_of, read_state, weights_of, write_state
+from .solverstate import FARTHEST, SolverStateData, digest_of, read_state, weights_of, write_state
 
 __all__ = [
+    "FARTHEST",
     "Kind",
     "LayerParts",
     "LayerWeights",

@@ -32,6 +32,9 @@ _RUN = "caffelite_run"
 _BEST = "caffelite_best"
 """The attribute of the root that holds a BestOf."""
 
+_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
+"""What h5py and NumPy raise for files that are not what they should be."""
+
 LayerArrays = tuple[str, "list[Array | None]", "list[Array | None]"]
 
 
@@ -45,7 +48,7 @@ def _opened(path: str | Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, MemoryError) as error:
+    except _DAMAGE as error:
         raise fault(path, f"the HDF5 file is damaged or cut off: {error}") from error
 
 

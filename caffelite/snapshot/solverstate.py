@@ -21,6 +21,9 @@ from .wire import BYTES, Piece, WireError, bytes_field, fields, number_field
 
 _ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP, _RUN = 1, 2, 3, 4, 5000
 
+FARTHEST = 1 << 62
+"""More records or forwards than any run has."""
+
 
 @dataclass(frozen=True, slots=True)
 class SolverStateData:
@@ -71,7 +74,7 @@ def _run_of(path: str | Path, data: bytes | None) -> Any:
     except DecodeError as error:
         raise fault(path, f"the solver state is damaged: what it says of the run cannot be read ({error})") from error
     for position in run.net:
-        if position.position < 0:
+        if not 0 <= position.position < FARTHEST:
             raise fault(path, f"the solver state is damaged: a net has made {position.position} forwards")
     return run
 
@@ -149,23 +152,29 @@ def weights_of(state_path: str | Path, state: SolverStateData) -> Path | None:
     """
     if not state.learned_net:
         return None
-    path = find_learned_net(state_path, state.learned_net)
-    if state.run is not None and state.run.weights_digest and digest_of(path) != state.run.weights_digest:
-        help = f"go on from another snapshot; or begin a new run with these weights: --weights {path}"
-        raise fault(state_path, f"{path} does not hold the weights that were written with this state", help)
-    return path
+    paths = find_learned_net(state_path, state.learned_net)
+    if state.run is None or not state.run.weights_digest:
+        return paths[0]
+    for path in paths:
+        if digest_of(path) == state.run.weights_digest:
+            return path
+    found = " and ".join(map(str, paths))
+    help = "go on from another snapshot, or put the weights that were written with this state beside it"
+    text = f"{found} {'does' if len(paths) == 1 else 'do'} not hold the weights that were written with this state"
+    raise fault(state_path, text, help)
 
 
-def find_learned_net(state_path: str | Path, learned_net: str) -> Path:
-    """The weights a solver state names: where it says (from the working directory), else beside the state itself.
+def find_learned_net(state_path: str | Path, learned_net: str) -> list[Path]:
+    """The weights a solver state names: where it says (from the working directory), and beside the state itself.
 
     Raises:
         SnapshotError: they are at neither place.
     """
     beside = Path(state_path).parent / re.split(r"[/\\]", learned_net)[-1]
-    for candidate in (Path(learned_net), beside):
-        if os.path.isfile(candidate):  # unlike Path.is_file it bears what a damaged state may name
-            return candidate
+    # Unlike Path.is_file, isfile bears what a damaged state may name.
+    found = [path for path in dict.fromkeys((Path(learned_net), beside)) if os.path.isfile(path)]
+    if found:
+        return found
     text = f"the weights that belong to this state are missing: neither {learned_net} nor {beside} exists"
     help = "put the .caffemodel beside the .solverstate"
     raise SnapshotError(Fault(text, Place(file=str(state_path)), help))

@@ -13,6 +13,41 @@ if TYPE_CHECKING:
     from .solver import Solver
 
 
+class Collected:
+    """What the forwards of a net have collected in weights that are not learned, as it is now."""
+
+    def __init__(self, net: Any) -> None:
+        found = {
+            id(blob.owner): blob.owner.tensor
+            for node, row in zip(net.graph.nodes, net.rows, strict=True)
+            for blob in row
+            if node.layer.collects and not blob.owner.lr_mult
+        }
+        self._values = [(tensor, tensor.detach().clone()) for tensor in found.values()]
+
+    def put_back(self) -> None:
+        """Let these weights have the values of then again."""
+        for tensor, values in self._values:
+            tensor.data.copy_(values)
+
+
+class Begun:
+    """An iteration that has begun: where its net stood before.
+
+    Attributes:
+        moment: that, but for what forwards collect.
+    """
+
+    def __init__(self, net: Any) -> None:
+        self.moment = Moment(net)
+        self._net, self._collected = net, Collected(net)
+
+    def undo(self) -> None:
+        """Let the net stand there again."""
+        self.moment.put_back(self._net)
+        self._collected.put_back()
+
+
 class Repetition:
     """What a solver's net has just computed, again: of the same batches, with the same choices of chance, at the
     weights as they are when it is called.
@@ -35,13 +70,11 @@ class Repetition:
         return self._solver.net.double()
 
     @cached_property
-    def _still(self) -> list[tuple[Tensor, Tensor]]:
-        """Weights that are not learned, and their values: a forward may write to some of them."""
-        parameters = self._solver.net.parameters
-        return [(one.tensor, one.tensor.detach().clone()) for one in parameters if not one.lr_mult]
+    def _collected(self) -> Collected:
+        return Collected(self._solver.net)
 
     def __call__(self) -> Tensor:
-        net, double, still = self._solver.net, self._double, self._still
+        net, double, collected = self._solver.net, self._double, self._collected
         end = Moment(net)
         self._start.put_back(double)
         net.push()
@@ -52,5 +85,4 @@ class Repetition:
             return loss
         finally:
             end.put_back(net)
-            for weight, values in still:
-                weight.data.copy_(values)
+            collected.put_back()

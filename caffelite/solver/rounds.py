@@ -82,7 +82,10 @@ class Rounds:
         """Heed everything that was asked for during a test."""
         solver = self.solver
         while (action := solver.request()) is not Action.NONE:
-            if action.snapshots:
+            if action.snapshots and solver.finishing:
+                text = "No snapshot is written in the last test: training has ended, with one where settings ask for it"
+                emit(solver.sinks, Note(text))
+            elif action.snapshots:
                 solver.snapshot()
             solver.stopped = solver.stopped or action.stops
         return solver.stopped

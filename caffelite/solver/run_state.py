@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator, Sequence
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..errors import SnapshotError
 from ..layerkit.base import torch
 from ..net.moment import Moment
 from ..proto import LayerMemory, NetPosition, Remembered, RunState
-from ..snapshot import array_to_blob, blob_to_array
+from ..snapshot import FARTHEST, array_to_blob, blob_to_array
 
 if TYPE_CHECKING:
     from ..graph import Node
@@ -42,6 +43,7 @@ def taken(solver: Solver) -> RunState:
     shared = _shared(solver)
     return RunState(
         id=solver.run_id,
+        type=solver.settings.type,
         net=[_position(net, moment, shared) for net, moment in zip(nets, moments, strict=True)],
         loss=solver.smoothed.window_of(),
         mean_loss=solver.smoothed.value(),
@@ -66,23 +68,43 @@ def _of_method(state: RunState, device: torch.device) -> dict[str, Value]:
     return {entry.name: said(entry, device) for entry in state.method}
 
 
+_DAMAGE = (ValueError, TypeError, LookupError, EOFError, OSError, ArithmeticError, MemoryError, SyntaxError, TokenError)
+"""What reading arrays of unknown origin raises."""
+
+
 def check(solver: Solver, state: RunState) -> None:
     """Look at everything that `put_back` is going to take.
 
     Raises:
         SnapshotError: something in it is damaged, or does not fit the solver.
     """
+    if state.HasField("type") and state.type != solver.settings.type:
+        raise SnapshotError(
+            f'the state is of a solver of type "{state.type}", and this one is of type "{solver.settings.type}"',
+            help=f'type: "{state.type}"; or begin a new run with its weights: --weights',
+        )
     try:
         for memory in (memory for position in state.net for memory in position.layer):
             for entry in memory.remembered:
-                said(entry, torch.device("cpu"))
-                if entry.whole < 0:
-                    raise ValueError(f"{entry.name} is {entry.whole}")
+                _expect_possible(entry.name, said(entry, torch.device("cpu")))
             for blob in memory.blobs:
                 blob_to_array(blob)
-        solver.rule.check_memory(_of_method(state, torch.device("cpu")))
-    except (ValueError, EOFError, OSError) as error:
+        method = _of_method(state, torch.device("cpu"))
+    except _DAMAGE as error:
         raise SnapshotError(f"the solver state is damaged: {error}") from error
+    solver.rule.check_memory(method)
+
+
+def _expect_possible(name: str, value: Value) -> None:
+    """Raise ValueError unless a layer of ours could have remembered this."""
+    if name == "consumed" and not (isinstance(value, int) and 0 <= value < FARTHEST):
+        raise ValueError(f"a layer has read {value} records")
+    if name == "carried" and value is not None and not _are_states(value):
+        raise ValueError("what a layer carries on is no list of states")
+
+
+def _are_states(value: Value) -> bool:
+    return isinstance(value, list) and all(isinstance(one, torch.Tensor) and one.dim() == 2 for one in value)
 
 
 def _shared(solver: Solver) -> Shared:
@@ -154,7 +176,9 @@ def noted(value: Value, name: str | None = None) -> Remembered:
     elif isinstance(value, float | np.floating):
         entry.real = float(value)
     elif isinstance(value, dict):
-        entry.several = True
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("the keys of a dictionary must be text")
+        entry.several = entry.named = True
         entry.item.extend(noted(one, key) for key, one in value.items())
     elif isinstance(value, list | tuple):
         entry.several = True
@@ -185,10 +209,12 @@ def said(entry: Remembered, device: torch.device) -> Value:
     if entry.HasField("real"):
         return float(entry.real)
     if entry.several:
-        if any(item.HasField("name") for item in entry.item):
+        if entry.named:
             return {item.name: said(item, device) for item in entry.item}
         return [said(item, device) for item in entry.item]
     if not entry.HasField("array"):
         return None
     array = np.load(io.BytesIO(entry.array), allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{entry.name or 'an entry'} is no array")
     return torch.from_numpy(array).to(device) if entry.tensor else array

@@ -80,6 +80,8 @@ class Search(Update):
 
     def remember(self, memory: Memory, size: int) -> None:
         caution = numbers(memory, "caution", 1)[0] if memory else 1.0
+        if not 0 < caution <= 1:
+            raise SnapshotError(f"what the method remembers as its caution must be from 0 to 1, got {caution:g}")
         self.learn({name: value for name, value in memory.items() if name != "caution"}, size)
         self._caution = caution
 
@@ -102,7 +104,10 @@ def numbers(memory: Memory, name: str, count: int) -> list[float]:
     Raises:
         SnapshotError: they are not there.
     """
-    return _entries(memory, name, count, float, "numbers")
+    found: list[float] = _entries(memory, name, count, float, "numbers")
+    if not all(map(math.isfinite, found)):
+        raise SnapshotError(f'what the method remembers as "{name}" is not finite')
+    return found
 
 
 def vectors(memory: Memory, name: str, count: int, size: int) -> list[Tensor]:
@@ -115,6 +120,8 @@ def vectors(memory: Memory, name: str, count: int, size: int) -> list[Tensor]:
 
     found: list[Tensor] = _entries(memory, name, count, Tensor, "arrays")
     for vector in found:
+        if vector.dim() != 1 or not vector.is_floating_point():
+            raise SnapshotError(f'what the method remembers as "{name}" is no vector')
         if vector.numel() != size:
             raise SnapshotError(
                 f'what the method remembers as "{name}" has {vector.numel()} values, and {size} weights of this net '

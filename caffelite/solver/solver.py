@@ -16,14 +16,13 @@ from ..errors import DataError, SettingsError, SnapshotError
 from ..logs import records
 from ..logs.records import emit
 from ..logs.text import number
-from ..net.moment import Moment
 from . import state
 from .checks import folder_fault
 from .events import Every, Request, nothing_asked
 from .follow_up import FollowUp
 from .keep import Pruning
 from .policies import learning_rate
-from .repetition import Repetition
+from .repetition import Begun, Repetition
 from .rounds import Rounds
 from .rule import Clipping, Rule
 from .smoothing import SmoothedLoss
@@ -94,7 +93,8 @@ class Solver:
         self.smoothed = SmoothedLoss(settings.average_loss)
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
         self._saved_at: int | None = None
-        self._restored = False
+        self._restored = self.finishing = False
+        self._begun: Begun | None = None
         self._pruning = Pruning(self)
         self.rounds = Rounds(self)
         self._shown_at = 0
@@ -134,7 +134,9 @@ class Solver:
                 self._save_what_was_learned()
             raise
         self._save_at_end()
+        self.finishing = True
         loss = None if self.stopped else self._finish()
+        self.finishing = False
         if not self.stopped:
             self.follow_up.put_best_back()
         emit(self.sinks, records.Finished(self.iter, loss, self.stopped))
@@ -182,7 +184,7 @@ class Solver:
         for on_start, _ in self._callbacks:
             on_start()
         self.watch.before()
-        start = Moment(self.net) if self.rule.searches else None
+        self._begun = begun = Begun(self.net)
         loss = self.accumulate(self.net)
         self.watch.after(loss)
         if self.settings.display:
@@ -195,7 +197,7 @@ class Solver:
             text = f"MultiStep Status: Iteration {self.iter}, step = {self.current_step}"
             self._note(text, "sgd_solver.cpp:50")
         self.tell_of_gradients()
-        clipping = self._update(rate, None if start is None else Repetition(self, start, loss))
+        clipping = self._update(rate, Repetition(self, begun.moment, loss) if self.rule.searches else None)
         if display and clipping is not None:
             self._show_clipping(clipping)
 
@@ -226,10 +228,13 @@ class Solver:
         clipping = self.rule.apply(rate, self.iter, again)
         self.net.push()
         self.iter += 1
+        self._begun = None
         return clipping
 
     def _save_what_was_learned(self) -> None:
-        """Snapshot before an error of the data ends the run; the weights are those of the last whole iteration."""
+        """Snapshot before an error of the data ends the run; all is that of the last whole iteration."""
+        if self._begun is not None:
+            self._begun.undo()
         if self.settings.snapshot_after_train and self._saved_at != self.iter:
             try:
                 self.snapshot()
@@ -294,12 +299,17 @@ class Solver:
     # -- snapshots ------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> None:
-        """Write the weights, then the state; both are whole on disk or not there at all.
+        """Write the weights, then the state; both are whole on disk or not there at all.  Nothing is written once the
+        net has its best weights back, which are not those of the state.
 
         Raises:
             SnapshotError: they cannot be written.
             DivergedError: the weights are not finite, and on_nan is "stop".
         """
+        if self.follow_up.has_best_back:
+            text = "No snapshot is written: the net has its best weights back; the last ones had their snapshot"
+            emit(self.sinks, records.Note(text, "warning"))
+            return
         self.watch.settle(weights=True)
         model, saved = state.save(self)
         self._saved_at, self.newest = self.iter, saved
@@ -315,7 +325,7 @@ class Solver:
         """
         self._restored = state.restore(self, path)
         self.rounds.forget()
-        self.ended_early = False
+        self.ended_early, self._saved_at, self._begun = False, None, None
         self.newest = os.fspath(path)
         self._note("SGDSolver: restoring history", "sgd_solver.cpp:336")
 

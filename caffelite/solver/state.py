@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
     data = read_state(file)
     _check_history(solver, data.history, file)
     if data.run is not None:
-        run_state.check(solver, data.run)
+        _check_run(solver, data.run, file)
     weights = weights_of(file, data)
     if weights is not None:
         solver.net.load_weights(str(weights))
@@ -109,6 +110,15 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
     else:
         run_state.put_back(solver, data.run)
     return data.run is not None
+
+
+def _check_run(solver: Solver, run: Any, file: str) -> None:
+    try:
+        run_state.check(solver, run)
+    except SnapshotError as error:
+        help = "go on from another snapshot"
+        faults = [replace(fault, help=fault.help or help).at(Place(file)) for fault in error.faults]
+        raise SnapshotError(faults) from error
 
 
 def _seen(run: Any, field: str) -> Any:

@@ -158,7 +158,7 @@ class Tracker:
             log.warning('what was seen of "%s" says nothing about "%s": that begins anew', state.output, self.output)
             state = None
         state = state or TestWatchState()
-        seen = state.HasField("best")
+        seen = state.HasField("best") and not math.isnan(state.best)
         self.best, self.iteration = (state.best, state.iteration) if seen else (None, None)
         self.tests = state.tests
 

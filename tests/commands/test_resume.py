@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 from caffelite.snapshot import read_state, read_weights
 
 from .conftest import Run
@@ -81,3 +84,36 @@ def test_a_record_keeps_what_earlier_sessions_were_run_with(here: Run, files: Pa
     kept = sorted((files / "snap_run").glob("solver*.prototxt"))
     assert len(kept) == 2
     assert [path.read_text() == first for path in kept] == [True, False]
+
+
+def test_auto_says_when_the_newest_snapshot_is_of_another_run(here: Run, files: Path) -> None:
+    train = ("train", "-solver", "solver.prototxt", "--set", "snapshot=0")
+    assert here(*train, "--set", "max_iter=8").status == 0
+    assert here(*train, "--set", "max_iter=4").status == 0
+    done = here(*train, "--set", "max_iter=9", "--snapshot", "auto")
+    assert done.status == 0, done.err
+    assert "snap_iter_8.solverstate is of another run than the last one of snap" in done.err
+    again = here(*train, "--set", "max_iter=10", "--snapshot", "auto")
+    assert again.status == 0, again.err
+    assert "another run" not in again.err
+
+
+def test_a_record_names_data_where_it_was_found(here: Run, files: Path) -> None:
+    project = files / "project"
+    project.mkdir()
+    (project / "rows.txt").write_text(f"{project}/rows.h5\n")
+    with h5py.File(project / "rows.h5", "w") as file:
+        file["x"] = np.arange(12, dtype=np.float32).reshape(6, 2)
+    (project / "net.prototxt").write_text(
+        'layer { name: "x" type: "HDF5Data" top: "x" hdf5_data_param { source: "rows.txt" batch_size: 2 } }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 1 } }\n'
+        'layer { name: "loss" type: "Reduction" bottom: "ip" top: "loss" loss_weight: 1 }'
+    )
+    (project / "solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 2 snapshot_prefix: "found"'
+    )
+    first = here("train", "-solver", "project/solver.prototxt")
+    assert first.status == 0, first.err
+    again = here("train", "-solver", "found_run/solver.prototxt", "--set", 'snapshot_prefix="again"')
+    assert again.status == 0, again.err
+    assert weights(files / "again_iter_2.caffemodel") == weights(files / "found_iter_2.caffemodel")

@@ -62,3 +62,23 @@ def test_the_run_of_the_best_weights_is_found(tmp_path: Path) -> None:
     record.close()
     assert find_run(best) == record.folder
     assert find_run(tmp_path / "lenet_best.caffemodel") is None
+
+
+def test_what_is_set_aside_within_a_second_is_all_kept(tmp_path: Path) -> None:
+    for number in range(4):
+        record = RunRecord(tmp_path)
+        record(Note(str(number)))
+        record.close()
+        record.write({"solver.prototxt": f"max_iter: {number}\n"})
+    assert len(list(tmp_path.glob("log*.jsonl"))) == 4
+    assert len(list(tmp_path.glob("solver*.prototxt"))) == 4
+
+
+def test_sessions_that_a_crash_cut_off_are_passed_over(tmp_path: Path) -> None:
+    record = RunRecord(tmp_path)
+    record.session(["caffelite"], 1)
+    with (tmp_path / "sessions.jsonl").open("ab") as file:
+        file.write(b"[1]\n" + '{"command": ["ü'.encode()[:-1])
+    record.session(["caffelite"], 2)
+    record.close()
+    assert [session["seed"] for session in sessions(tmp_path)] == [1, 2]

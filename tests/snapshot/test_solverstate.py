@@ -110,10 +110,10 @@ def test_learned_weights_are_looked_for_as_given_then_beside_the_state(tmp_path:
             find_learned_net(state, given)
         assert f"neither {given} nor {run / 'a.caffemodel'} exists" in str(caught.value)
     (run / "a.caffemodel").touch()
-    assert find_learned_net(state, "gone/a.caffemodel") == run / "a.caffemodel"
-    assert find_learned_net(state, "C:\\gone\\a.caffemodel") == run / "a.caffemodel"
+    assert find_learned_net(state, "gone/a.caffemodel")[0] == run / "a.caffemodel"
+    assert find_learned_net(state, "C:\\gone\\a.caffemodel")[0] == run / "a.caffemodel"
     (elsewhere / "a.caffemodel").touch()
-    assert find_learned_net(state, "a.caffemodel").resolve() == elsewhere / "a.caffemodel"
+    assert find_learned_net(state, "a.caffemodel")[0].resolve() == elsewhere / "a.caffemodel"
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000])

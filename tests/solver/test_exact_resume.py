@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
-from caffelite.errors import SnapshotError
+from caffelite.errors import DataError, SnapshotError
 from caffelite.snapshot import newest, read_state, write_state
 from caffelite.snapshot.wire import bytes_field
 from caffelite.solver.events import Action
@@ -282,10 +284,10 @@ class Counting(caffelite.Layer):
             self.order = self.order[::-1].copy()
 
     def get_extra_state(self):
-        return {"next": self.next, "order": self.order, "nothing": None, "more": [0.5, []]}
+        return {"next": self.next, "order": self.order, "nothing": None, "more": [-2, 0.5, [], {}]}
 
     def set_extra_state(self, state):
-        assert (state["nothing"], state["more"]) == (None, [0.5, []])
+        assert (state["nothing"], state["more"]) == (None, [-2, 0.5, [], {}])
         assert state["order"].dtype == numpy.int64
         self.next, self.order = state["next"], state["order"]
 
@@ -332,3 +334,103 @@ def test_what_cannot_be_kept_is_told_with_the_layer(tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match=r'layer "data" \(Python\): extra_state cannot be kept .*: it holds a str'):
         solver.step(5)
     assert not list(tmp_path.glob("s_iter*"))
+
+
+def test_an_error_of_the_data_within_an_iteration_leaves_a_snapshot_of_the_last_whole_one(tmp_path: Path) -> None:
+    source = images(tmp_path).replace("rand_skip: 5", "").replace("shuffle: true", "")
+    (tmp_path / "net.prototxt").write_text(
+        f'layer {{ name: "data" top: "x" top: "y" {source} }}\n'
+        'layer { name: "norm" type: "BatchNorm" bottom: "x" top: "n" }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "n" top: "ip" '
+        'inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }\n'
+        'layer { name: "loss" type: "Reduction" bottom: "ip" top: "loss" loss_weight: 1 }'
+    )
+    path = tmp_path / "solver.prototxt"
+    text = 'net: "{0}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 4 iter_size: 2 random_seed: 7 '
+    path.write_text((text + 'snapshot_prefix: "{0}/s"').format(tmp_path))
+    good, copied = (tmp_path / "0.png").read_bytes(), tmp_path / "copy.png"
+    copied.write_bytes(good)
+    more = [f"{tmp_path}/{index % 7}.png {index % 7}" for index in range(24)]
+    more[16] = f"{copied} 2"  # in the second batch of the third iteration
+    (tmp_path / "list.txt").write_text("\n".join(more) + "\n")
+    straight, _ = solver_of(path)
+    straight.step(4)
+    copied.write_bytes(b"no image")
+    failed, _ = solver_of(path)
+    with pytest.raises(DataError):
+        failed.solve()
+    copied.write_bytes(good)
+    resumed, _ = solver_of(path)
+    resumed.restore(tmp_path / "s_iter_2.solverstate")
+    resumed.step(2)
+    assert whole(resumed) == whole(straight)
+
+
+def test_no_snapshot_is_written_in_the_last_test(folder: Path, tmp_path: Path) -> None:
+    path = files(folder, tmp_path / "s", more="test_initialization: false", iterations=6)
+    solver, _ = solver_of(path)
+    solver.step(6)
+    solver.close()
+    again, _ = solver_of(path)
+    again.solve()
+    state = tmp_path / "s_iter_6.solverstate"
+    kept = read_state(state).run.net
+    third, _ = solver_of(path)
+    third.request = Asks(6 + 5 + 2, Action.SNAPSHOT)  # 6 updates, the round at 3, and two batches of the last one
+    third.solve()
+    assert read_state(state).run.net == kept
+
+
+def test_a_copied_snapshot_brings_its_own_weights(folder: Path, tmp_path: Path) -> None:
+    path = files(folder, tmp_path / "a" / "s")
+    solver, _ = solver_of(path)
+    solver.step(2)
+    solver.snapshot()
+    kept = whole(solver)
+    shutil.copytree(tmp_path / "a", tmp_path / "backup")
+    other, _ = solver_of(files(folder, tmp_path / "a" / "s", more="random_seed: 9"))
+    other.step(2)
+    other.snapshot()
+    resumed, _ = solver_of(path)
+    resumed.restore(tmp_path / "backup" / "s_iter_2.solverstate")
+    assert whole(resumed) == kept
+
+
+def test_a_state_of_another_solver_type_is_refused(folder: Path, tmp_path: Path) -> None:
+    solver, _ = solver_of(files(folder, tmp_path / "s", "SGD"))
+    solver.step(1)
+    solver.snapshot()
+    other, _ = solver_of(files(folder, tmp_path / "s", "RMSProp"))
+    with pytest.raises(SnapshotError, match=r's_iter_1.solverstate: the state is of a solver of type "SGD", and this'):
+        other.restore(tmp_path / "s_iter_1.solverstate")
+    assert other.iter == 0
+
+
+def _as_real(entry: Any) -> None:
+    entry.ClearField("whole")
+    entry.real = 3.5
+
+
+def _far(entry: Any) -> None:
+    entry.whole = 2**63 - 1
+
+
+def _no_array(entry: Any) -> None:
+    entry.ClearField("whole")
+    entry.array, entry.tensor = b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4\n", True
+
+
+@pytest.mark.parametrize("damage", [_as_real, _far, _no_array])
+def test_what_a_layer_cannot_have_remembered_is_damage(
+    damage: Callable[[Any], None], folder: Path, tmp_path: Path
+) -> None:
+    solver, _ = solver_of(files(folder, tmp_path / "s"))
+    solver.step(1)
+    solver.snapshot()
+    state = read_state(tmp_path / "s_iter_1.solverstate")
+    damage(next(layer for layer in state.run.net[0].layer if layer.name == "data").remembered[0])
+    write_state(tmp_path / "odd.solverstate", state)
+    before = whole(solver)
+    with pytest.raises(SnapshotError, match=r"odd.solverstate: the solver state is damaged(.|\n)*go on from another"):
+        solver.restore(tmp_path / "odd.solverstate")
+    assert whole(solver) == before
