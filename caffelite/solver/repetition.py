@@ -34,18 +34,23 @@ class Collected:
 class Begun:
     """An iteration that has begun: where its net stood before.
 
+    Args:
+        net: the net.
+        collected: take down what forwards collect, too; needless where nothing can be collected before an error.
+
     Attributes:
-        moment: that, but for what forwards collect.
+        moment: where it stood, but for what forwards collect.
     """
 
-    def __init__(self, net: Any) -> None:
+    def __init__(self, net: Any, *, collected: bool) -> None:
         self.moment = Moment(net)
-        self._net, self._collected = net, Collected(net)
+        self._net, self._collected = net, Collected(net) if collected else None
 
     def undo(self) -> None:
         """Let the net stand there again."""
         self.moment.put_back(self._net)
-        self._collected.put_back()
+        if self._collected is not None:
+            self._collected.put_back()
 
 
 class Repetition:

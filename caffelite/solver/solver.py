@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, SettingsError, SnapshotError
+from ..layerkit import SourceLayer
 from ..logs import records
 from ..logs.records import emit
 from ..logs.text import number
@@ -95,6 +96,8 @@ class Solver:
         self._saved_at: int | None = None
         self._restored = self.finishing = False
         self._begun: Begun | None = None
+        # Whether an iteration goes on reading data when layers have computed already.
+        self._reads_on = settings.iter_size > 1 or sum(isinstance(n.layer, SourceLayer) for n in net.graph.nodes) > 1
         self._pruning = Pruning(self)
         self.rounds = Rounds(self)
         self._shown_at = 0
@@ -183,8 +186,8 @@ class Solver:
         self.net.debug_info = display and self.settings.debug_info
         for on_start, _ in self._callbacks:
             on_start()
-        self.watch.before()
-        self._begun = begun = Begun(self.net)
+        self._begun = begun = Begun(self.net, collected=self._reads_on)
+        self.watch.before(begun.moment)
         loss = self.accumulate(self.net)
         self.watch.after(loss)
         if self.settings.display:
@@ -270,6 +273,10 @@ class Solver:
             self.rounds()
         return loss
 
+    def test_all(self) -> None:
+        """Run every test net, and heed what comes out."""
+        self.rounds()
+
     # -- telling --------------------------------------------------------------------------------------------------
 
     def _display(self, rate: float) -> None:
@@ -291,10 +298,6 @@ class Solver:
 
     def _note(self, text: str, source: str) -> None:
         emit(self.sinks, records.Note(text, source=source))
-
-    def test_all(self) -> None:
-        """Run every test net, and heed what comes out."""
-        self.rounds()
 
     # -- snapshots ------------------------------------------------------------------------------------------------
 

@@ -88,9 +88,9 @@ class Watch:
         self._losses.clear()
         self._checkpoint = None
 
-    def before(self) -> None:
-        """An iteration begins."""
-        self._start = self.where(self.solver.net)
+    def before(self, start: Moment) -> None:
+        """An iteration begins; its net stands at `start`."""
+        self._start = None if self.over else start
         if self.deferred and self._checkpoint is None and not self.over:
             self._checkpoint = _Checkpoint(self.solver)
 
