@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..data.telling import exists
-from ..errors import CaffeliteError, Fault, UsageError
+from ..errors import Fault, UsageError
 from ._kit import (
-    command_line,
     described,
     file_options,
     gpu_numbers,
@@ -24,12 +20,12 @@ from ._kit import (
     python_option,
     state_options,
 )
+from ._record import folder_of, note_session, record_of, seed_of
 
 if TYPE_CHECKING:
     import torch
 
     from ..assembly import SolverFile
-    from ..logs.run_record import RunRecord
     from ..net import Loaded
     from ..solver import Solver
     from ..solver.watch import OnNan
@@ -143,17 +139,13 @@ def _newest(prefix: str, run_dir: Path | None, log: Log) -> str | None:
     if found is None:
         log.note(f"No snapshot of {prefix} yet: training begins")
         return None
-    noted = sessions(_folder(prefix, run_dir))
+    noted = sessions(folder_of(prefix, run_dir))
     last, run = noted[-1].get("run") if noted else None, read_state(found.state).run
     if last is not None and run is not None and run.id != last:
         help = "to go on with the last one, name its snapshot; for a new run give another snapshot_prefix"
         text = f"{found.state} is of another run than the last one of {prefix}"
         log.warn(Fault(text, help=help, severity="warning"))
     return str(found.state)
-
-
-def _folder(prefix: str, run_dir: Path | None) -> Path:
-    return run_dir or Path(f"{prefix}_run")
 
 
 def _refuse_weights(snapshot: str) -> None:
@@ -188,10 +180,10 @@ def _train(
     run_dir: Path | None, log: Log,
 ) -> None:  # fmt: skip
     _announce(file, log)
-    folder = _folder(file.settings.snapshot_prefix, run_dir)
-    solver = _made(file, device, snapshot is not None, _seed_of(folder) if snapshot else None, on_nan, log)
+    folder = folder_of(file.settings.snapshot_prefix, run_dir)
+    solver = _made(file, device, snapshot is not None, seed_of(folder) if snapshot else None, on_nan, log)
     try:
-        record = _record(file, solver, folder, snapshot)
+        record = record_of(file, solver, folder, snapshot)
         log.keep(record)
         solver.sinks.append(log)
         solver.keep = keep
@@ -205,7 +197,7 @@ def _train(
                 limit = f"{field} {getattr(solver.settings, field):g}"
                 text = f"{snapshot} is at iteration {solver.iter}: with {limit} nothing is left to train"
                 log.note(f"{text} (--set {field}=… goes on)", severity="warning")
-        _note_session(record, file, solver, snapshot)
+        note_session(record, file, solver, snapshot)
         log.note("Starting Optimization", "caffe.cpp:239")
         with signals as request:
             solver.request = request
@@ -247,77 +239,3 @@ def _made(file: SolverFile, device: torch.device, resuming: bool, seed: int | No
     )
     log.note("Solver scaffolding done.", "solver.cpp:57")
     return solver
-
-
-def _seed_of(folder: Path) -> int | None:
-    """The seed of the run that a resumed one goes on with, where its record says."""
-    from ..logs.run_record import sessions
-
-    seeds = [session["seed"] for session in sessions(folder) if isinstance(session.get("seed"), int)]
-    return seeds[-1] if seeds else None
-
-
-def _record(file: SolverFile, solver: Solver, folder: Path, snapshot: str | None) -> RunRecord:
-    """The record of the run, with the nets as they were run."""
-    from ..graph.filtering import filter_net
-    from ..logs.run_record import RunRecord
-    from ..prototxt import dump
-
-    nets = {"train.prototxt": (file.train, file.train_state)}
-    for index, (net, state) in enumerate(zip(file.tests, file.test_states, strict=True)):
-        nets[f"test_{index}.prototxt"] = (net, state)
-    texts = {}
-    for name, (net, state) in nets.items():
-        kept, _, _ = filter_net(net.message, state, net.places)
-        for layer in kept.layer:  # the rules have been applied; under another state they would apply again
-            layer.ClearField("include")
-            layer.ClearField("exclude")
-        if net.path is not None:
-            _name_where_found(kept, Path(net.path).parent)
-        texts[name] = dump(kept)
-    with _telling(folder):
-        record = RunRecord(folder, resumed=snapshot is not None)
-        record.write(texts)
-    return record
-
-
-def _name_where_found(message: Any, beside: Path) -> None:
-    """Files that were found beside a net, and not from the working directory, are named from there."""
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for one in value if field.is_repeated else [value]:
-                _name_where_found(one, beside)
-        elif field.name in ("source", "mean_file") and not exists(value) and exists(beside / value):
-            setattr(message, field.name, str(beside / value))
-
-
-def _note_session(record: RunRecord, file: SolverFile, solver: Solver, snapshot: str | None) -> None:
-    """Note the start, and the solver as it is run: with these nets, and this seed."""
-    from ..prototxt import dump
-
-    again = type(file.message)()
-    again.CopyFrom(file.message)
-    for field in ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param", *_STATES):
-        again.ClearField(field)
-    again.train_net = str(record.folder / "train.prototxt")
-    again.test_net.extend(str(record.folder / f"test_{index}.prototxt") for index in range(len(file.tests)))
-    again.random_seed = solver.net.run.seed
-    with _telling(record.folder):
-        record.write({"solver.prototxt": dump(again)})
-        record.session(
-            command_line(), solver.net.run.seed, solver=file.path, snapshot=snapshot, iteration=solver.iter,
-            run=solver.run_id, device=str(solver.net.run.device),
-        )  # fmt: skip
-
-
-_STATES = ("train_state", "test_state")
-
-
-@contextmanager
-def _telling(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CaffeliteError(
-            Fault(f"the run's record cannot be kept in {folder}: {error.strerror}", help="name another: --run-dir DIR")
-        ) from error
