@@ -4,7 +4,7 @@ from .atomic import write_atomic
 from .blobs import array_to_blob, blob_to_array
 from .caffemodel import LayerParts, LayerWeights, NetParts, Weights, read_best, read_weights, write_weights
 from .kinds import Kind, kind_of
-from .names import Snapshot, best_name, newest, snapshot_names, snapshots, whole
+from .names import Snapshot, best_name, newest, snapshot_files, snapshot_names, snapshots, whole
 from .solverstate import FARTHEST, SolverStateData, digest_of, read_state, weights_of, write_state
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "read_best",
     "read_state",
     "read_weights",
+    "snapshot_files",
     "snapshot_names",
     "snapshots",
     "array_to_blob",

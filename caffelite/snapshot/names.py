@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,17 +35,25 @@ def best_name(prefix: str | Path, of: str = "") -> Path:
     return Path(f"{os.fspath(prefix)}_best{f'_of_{of}' if of else ''}.caffemodel")
 
 
+def snapshot_files(prefix: str | Path) -> dict[int, list[Path]]:
+    """The files of a prefix's snapshots, weights and states in either format, by iteration, oldest first."""
+    folder, name = os.path.split(os.fspath(prefix))
+    pattern = re.compile(rf"{re.escape(name)}_iter_(0|[1-9][0-9]*)\.(?:caffemodel|solverstate)(?:\.h5)?")
+    found = defaultdict(list)
+    for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
+        if match := pattern.fullmatch(path.name):
+            found[int(match[1])].append(path)
+    return dict(sorted(found.items()))
+
+
 def snapshots(prefix: str | Path) -> list[Snapshot]:
     """Every snapshot of a prefix that has a solver state, oldest first; its weights may be missing."""
-    folder, name = os.path.split(os.fspath(prefix))
-    pattern = re.compile(rf"{re.escape(name)}_iter_(\d+)\.solverstate(\.h5)?")
-    found = []
-    for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
-        match = pattern.fullmatch(path.name)
-        if match:
-            model = path.with_name(f"{name}_iter_{match[1]}.caffemodel{match[2] or ''}")
-            found.append(Snapshot(int(match[1]), model, path))
-    return sorted(found)
+    return [
+        Snapshot(iteration, path.with_name(".caffemodel".join(path.name.rsplit(".solverstate", 1))), path)
+        for iteration, files in snapshot_files(prefix).items()
+        for path in files
+        if path.name.removesuffix(".h5").endswith(".solverstate")
+    ]
 
 
 def newest(prefix: str | Path, passed_over: Callable[[Fault], object] = lambda fault: None) -> Snapshot | None:

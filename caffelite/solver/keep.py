@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SnapshotError, UsageError
 from ..logs.records import Note, emit
-from ..snapshot import Snapshot, snapshots, whole
+from ..snapshot import Snapshot, snapshot_files, snapshots, whole
 
 if TYPE_CHECKING:
     from .solver import Solver
@@ -41,11 +38,11 @@ class Pruning:
             raise UsageError(f"keep must be at least 1, for the snapshot that was just written; got {keep}")
         try:
             oldest = self._oldest_kept(keep)
-            files = _files(self.solver.settings.snapshot_prefix)
+            files = snapshot_files(self.solver.settings.snapshot_prefix)
         except OSError as error:
             self._warn(f"Old snapshots cannot be removed: {error.strerror or error}")
             return
-        for iteration in sorted(files):
+        for iteration in files:
             if iteration < oldest:
                 self._remove(files[iteration], keep)
 
@@ -82,14 +79,3 @@ class Pruning:
 
     def _warn(self, text: str) -> None:
         emit(self.solver.sinks, Note(text, "warning"))
-
-
-def _files(prefix: str) -> dict[int, list[Path]]:
-    """The files of a prefix's snapshots by iteration."""
-    folder, name = os.path.split(prefix)
-    pattern = re.compile(rf"{re.escape(name)}_iter_(0|[1-9][0-9]*)\.(?:caffemodel|solverstate)(?:\.h5)?")
-    found = defaultdict(list)
-    for path in sorted(Path(folder).iterdir()):
-        if match := pattern.fullmatch(path.name):
-            found[int(match[1])].append(path)
-    return found

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..graph import Node
     from ..net import Net
     from ..net.blob import Parameter
+    from .rounds import Before
     from .solver import Solver
 
 log = logging.getLogger("caffelite")
@@ -36,9 +37,9 @@ Shared = set[int]
 """Identities of the train net's parameters, which snapshots hold."""
 
 
-def taken(solver: Solver) -> RunState:
-    """The state of the run, as it must be found by the next iteration."""
-    nets, before = [solver.net, *solver.test_nets], solver.rounds.before()
+def taken(solver: Solver, before: Before) -> RunState:
+    """The state of the run, as it must be found by the next iteration; `before` says where tests left it."""
+    nets = [solver.net, *solver.test_nets]
     moments = [Moment(solver.net), *before.moments]
     shared = _shared(solver)
     return RunState(

@@ -51,11 +51,12 @@ def save(solver: Solver) -> tuple[str, str]:
     settings = solver.settings
     as_hdf5 = settings.snapshot_format == SolverParameter.HDF5
     model, saved = (str(path) + ".h5" * as_hdf5 for path in snapshot_names(settings.snapshot_prefix, solver.iter))
-    run = run_state.taken(solver)
+    before = solver.rounds.before()
+    run = run_state.taken(solver, before)
     write_model(solver, model, diff=settings.snapshot_diff)
     run.weights_digest = digest_of(model)
     history = [_array(slot) for slot in solver.rule.history]
-    data = SolverStateData(solver.iter, model, history, solver.rounds.before().seen.current_step, run)
+    data = SolverStateData(solver.iter, model, history, before.seen.current_step, run)
     (hdf5.write_state if as_hdf5 else write_state)(saved, data)
     return model, saved
 

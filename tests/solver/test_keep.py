@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_listed_is_a_warning(monkeypatch: pytest.MonkeyP
     def refuse(self: Path) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("caffelite.solver.keep._files", refuse)
+    monkeypatch.setattr("caffelite.solver.keep.snapshot_files", refuse)
     training.step(1)
     assert notes(said, "warning") == ["Old snapshots cannot be removed: Permission denied"]
 
