@@ -115,6 +115,17 @@ def test_a_state_of_the_original_begins_the_window_of_losses_anew(folder: Path, 
     assert len(resumed.smoothed.window_of()) == 1
 
 
+def plain(folder: Path, net: str, more: str) -> Path:
+    """This net, and a solver of it that shows every iteration; the solver's path."""
+    (folder / "net.prototxt").write_text(net)
+    path = folder / "solver.prototxt"
+    path.write_text(
+        f'net: "{folder}/net.prototxt" snapshot_prefix: "{folder}/s" lr_policy: "fixed" display: 1 random_seed: 7 '
+        + more
+    )
+    return path
+
+
 RECURRENT = """
 layer {{
   name: "data" type: "DummyData" top: "x" top: "cont" top: "y"
@@ -133,11 +144,7 @@ layer {{ name: "loss" type: "EuclideanLoss" bottom: "h" bottom: "y" top: "loss" 
 
 @pytest.mark.parametrize("kind", ["LSTM", "RNN"])
 def test_sequences_go_on_where_they_were(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "net.prototxt").write_text(RECURRENT.format(type=kind))
-    (tmp_path / "solver.prototxt").write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 9 display: 1 random_seed: 1 '
-        f'snapshot_prefix: "{tmp_path}/s"'
-    )
+    plain(tmp_path, RECURRENT.format(type=kind), "base_lr: 0.01")
     straight, told = solver_of(tmp_path / "solver.prototxt")
     straight.step(4)
     straight.snapshot()
@@ -241,7 +248,7 @@ def windows(folder: Path) -> str:
 
 @pytest.mark.parametrize("source", [images, rows, windows])
 def test_every_source_goes_on_where_it_was(source: Callable[[Path], str], tmp_path: Path) -> None:
-    (tmp_path / "net.prototxt").write_text(
+    net = (
         f'layer {{ name: "data" top: "x" top: "y" {source(tmp_path)} }}\n'
         'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" '
         'inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }\n'
@@ -249,11 +256,7 @@ def test_every_source_goes_on_where_it_was(source: Callable[[Path], str], tmp_pa
         "reduction_param { operation: SUMSQ } }\n"
         'layer { name: "labels" type: "Reduction" bottom: "y" top: "labels" reduction_param { operation: SUMSQ } }'
     )
-    path = tmp_path / "solver.prototxt"
-    path.write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 1e-4 lr_policy: "fixed" max_iter: 12 display: 1 random_seed: 7 '
-        f'snapshot: 5 snapshot_prefix: "{tmp_path}/s"'
-    )
+    path = plain(tmp_path, net, "base_lr: 1e-4 snapshot: 5")
     straight, told = solver_of(path)
     straight.step(12)
     resumed, said = solver_of(path)
@@ -309,13 +312,7 @@ layer {{ name: "loss" type: "Reduction" bottom: "ip" top: "loss" loss_weight: 1 
 def counted(tmp_path: Path, layer: str) -> Path:
     module = f"counting_{tmp_path.name}"
     (tmp_path / f"{module}.py").write_text(COUNTING)
-    (tmp_path / "net.prototxt").write_text(COUNTED.format(module=module, layer=layer))
-    path = tmp_path / "solver.prototxt"
-    path.write_text(
-        f'net: "{tmp_path}/net.prototxt" base_lr: 1e-4 lr_policy: "fixed" max_iter: 12 display: 1 random_seed: 7 '
-        f'snapshot: 5 snapshot_prefix: "{tmp_path}/s"'
-    )
-    return path
+    return plain(tmp_path, COUNTED.format(module=module, layer=layer), "base_lr: 1e-4 snapshot: 5")
 
 
 def test_a_layer_of_ones_own_goes_on_with_what_it_said_it_remembers(tmp_path: Path) -> None:
@@ -338,16 +335,14 @@ def test_what_cannot_be_kept_is_told_with_the_layer(tmp_path: Path) -> None:
 
 def test_an_error_of_the_data_within_an_iteration_leaves_a_snapshot_of_the_last_whole_one(tmp_path: Path) -> None:
     source = images(tmp_path).replace("rand_skip: 5", "").replace("shuffle: true", "")
-    (tmp_path / "net.prototxt").write_text(
+    net = (
         f'layer {{ name: "data" top: "x" top: "y" {source} }}\n'
         'layer { name: "norm" type: "BatchNorm" bottom: "x" top: "n" }\n'
         'layer { name: "ip" type: "InnerProduct" bottom: "n" top: "ip" '
         'inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }\n'
         'layer { name: "loss" type: "Reduction" bottom: "ip" top: "loss" loss_weight: 1 }'
     )
-    path = tmp_path / "solver.prototxt"
-    text = 'net: "{0}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 4 iter_size: 2 random_seed: 7 '
-    path.write_text((text + 'snapshot_prefix: "{0}/s"').format(tmp_path))
+    path = plain(tmp_path, net, "base_lr: 0.1 max_iter: 4 iter_size: 2")
     good, copied = (tmp_path / "0.png").read_bytes(), tmp_path / "copy.png"
     copied.write_bytes(good)
     more = [f"{tmp_path}/{index % 7}.png {index % 7}" for index in range(24)]
