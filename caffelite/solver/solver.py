@@ -325,6 +325,7 @@ class Solver:
 
         Raises:
             SnapshotError: it cannot be read, or does not fit this net and solver type.  Nothing is changed then.
+            LayerError: a layer of the user's own does not take its state back; the solver is of no use then.
         """
         self._restored = state.restore(self, path)
         self.rounds.forget()

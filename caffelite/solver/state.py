@@ -87,6 +87,7 @@ def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:
 
     Raises:
         SnapshotError: something cannot be read or does not fit.  Nothing is changed then.
+        LayerError: a layer of the user's own does not take its state back; the solver is of no use then.
     """
     file = os.fspath(path)
     data = read_state(file)
