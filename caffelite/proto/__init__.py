@@ -11,17 +11,21 @@ After a change of protos/caffe.proto, `caffe.desc` is made anew with `make proto
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
-if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Any: ...
+def __getattr__(name: str) -> Any:
+    """The module that other programs look for messages in, `caffe.proto.caffe_pb2`, imported when it is asked for."""
+    if name == "caffe_pb2":
+        return importlib.import_module(".caffe_pb2", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 pool = descriptor_pool.DescriptorPool()
