@@ -112,6 +112,22 @@ def parsed(value: bytes, key: Callable[[], str]) -> Any:
         raise DataError(Fault(f'record "{key()}" is not a Datum', help="which tool wrote it?")) from error
 
 
+def raw_image(datum: Any) -> Array:
+    """The pixels of a Datum that is not encoded, C×H×W: uint8, or float32 where they lie in float_data; not to be written to.
+
+    Raises:
+        DataError: they do not fill the shape.
+    """
+    shape = (datum.channels, datum.height, datum.width)
+    if min(shape) < 1:
+        raise DataError(f"channels, height and width must be positive, got {shape[0]}, {shape[1]}, {shape[2]}")
+    flat = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
+    if flat.size != prod(shape):
+        kind = "bytes of data" if datum.data else "values of float_data"
+        raise DataError(f"{shape[0]}×{shape[1]}×{shape[2]} needs {prod(shape)} {kind}, got {flat.size}")
+    return flat.reshape(shape)
+
+
 class Decoder:
     """Turns values into :class:`Records`; learns the layout of the data set from the first one."""
 
@@ -159,11 +175,4 @@ class Decoder:
         if datum.encoded:
             return self._open(datum.data, self.colour)
         self.met_raw = True
-        shape = (datum.channels, datum.height, datum.width)
-        if min(shape) < 1:
-            raise DataError(f"channels, height and width must be positive, got {shape[0]}, {shape[1]}, {shape[2]}")
-        flat = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
-        if flat.size != prod(shape):
-            kind = "bytes of data" if datum.data else "values of float_data"
-            raise DataError(f"{shape[0]}×{shape[1]}×{shape[2]} needs {prod(shape)} {kind}, got {flat.size}")
-        return flat.reshape(shape)
+        return raw_image(datum)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, Literal
 
@@ -83,22 +85,33 @@ def open_image(data: bytes, colour: Colour = "as stored") -> Picture | NDArray[n
     Raises:
         DataError: the bytes are no image, are damaged, or (as stored) have more than 8 bits a channel.
     """
+    with opened(data) as opened_image:
+        image = opened_image if colour == "as stored" else _of_8_bits(opened_image)
+        if image.mode not in _STORED_MODES:
+            raise DataError(f"an encoded image must have 8 bits a channel; this one is of mode {image.mode}")
+        if colour == "gray":
+            image.draft("L", image.size)
+        if colour == "gray" and opened_image.format == "PNG" and image.mode not in _GRAY_MODES:
+            return _luma_of_png(np.asarray(image.convert("RGB")))
+        mode = {"gray": "L", "colour": "RGB", "as stored": _STORED_MODES[image.mode]}[colour]
+        image.load()
+        return Picture(image if image.mode == mode and not image.info.get("transparency") else image.convert(mode))
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[Any]:
+    """Pillow's image of an encoded one, its pixels not decoded yet.
+
+    Raises:
+        DataError: the bytes are no image, or (out of the block, too) are damaged.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
         if data.startswith(_PNG):  # Pillow looks at the checksums of a PNG only where it is asked to
             Image.open(BytesIO(data), formats=("PNG",)).verify()
-        with Image.open(BytesIO(data), formats=_FORMATS) as opened:
-            image = opened if colour == "as stored" else _of_8_bits(opened)
-            if image.mode not in _STORED_MODES:
-                raise DataError(f"an encoded image must have 8 bits a channel; this one is of mode {image.mode}")
-            if colour == "gray":
-                image.draft("L", image.size)
-            if colour == "gray" and opened.format == "PNG" and image.mode not in _GRAY_MODES:
-                return _luma_of_png(np.asarray(image.convert("RGB")))
-            mode = {"gray": "L", "colour": "RGB", "as stored": _STORED_MODES[image.mode]}[colour]
-            image.load()
-            return Picture(image if image.mode == mode and not image.info.get("transparency") else image.convert(mode))
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
+            yield image
     except UnidentifiedImageError as error:
         raise DataError("the encoded image is in no format that can be decoded") from error
     except DataError:
