@@ -63,7 +63,7 @@ class Hdf5Writer:
         dataset = self._file[name]
         before, now = ("×".join(map(str, shape[1:])) for shape in (dataset.shape, rows.shape))
         if before != now:
-            self._give_up()
+            self.discard()
             raise DataError(f'"{self.path}" cannot take rows of "{name}" of size {now}: those before are {before}')
         start = len(dataset)
         dataset.resize(start + len(rows), axis=0)
@@ -85,8 +85,8 @@ class Hdf5Writer:
             raise self._given_up(error) from error
         self._disk = self._file = None
 
-    def _give_up(self) -> None:
-        """Leave nothing of what was written."""
+    def discard(self) -> None:
+        """Leave nothing of what was written, in place of `close`."""
         if self._disk is not None:
             if self._file is not None:
                 self._file.close()
@@ -94,7 +94,7 @@ class Hdf5Writer:
         self._disk = self._file = None
 
     def _given_up(self, error: OSError) -> DataError:
-        self._give_up()
+        self.discard()
         help = None if exists(self._target.parent) else f"create the folder {self._target.parent} first"
         return DataError(Fault(f'"{self.path}" cannot be written: {error.strerror or error}', help=help))
 

@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "bridge": ["LogBridge"],
         "glog": ["GlogFile", "GlogText"],
         "jsonl": ["JsonLines"],
-        "parse": ["Timed", "parse_text", "read"],
+        "parse": ["Timed", "parse_text", "read", "read_text"],
         "progress": ["Progress"],
         "run_record": ["RunRecord", "find_run"],
         "text": ["Line", "lines", "number"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -26,6 +27,7 @@ from .records import (
     Tested,
     TestStarted,
 )
+from .text import lines as text_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A log line taken apart: level, moment, source, text; continuation lines are joined to the text."""
+    """A log line taken apart: level, moment, source, text, to which lines without a prefix may be joined."""
 
     level: str
     moment: datetime
@@ -52,16 +54,14 @@ _PREFIX = re.compile(
     r"\.(?P<fraction>\d{6})\s+\d+ (?P<source>\S+:\d+)\] ?(?P<text>.*)"
 )
 _CREATED = re.compile(r"Log file created at: (\d{4})/")
-_NUMBER = r"[-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?)"
-_DISPLAY = re.compile(rf"Iteration (\d+) \(({_NUMBER}) iter/s, ({_NUMBER})s/(\d+) iters\), loss = ({_NUMBER})$")
-_RATE = re.compile(rf"Iteration (\d+), lr = ({_NUMBER})$")
-_LAST_LOSS = re.compile(rf"Iteration (\d+), loss = ({_NUMBER})$")
+NUMBER = r"[-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?)"
+_DISPLAY = re.compile(rf"Iteration (\d+) \(({NUMBER}) iter/s, ({NUMBER})s/(\d+) iters\), loss = ({NUMBER})$")
+_RATE = re.compile(rf"Iteration (\d+), lr = ({NUMBER})$")
+_LAST_LOSS = re.compile(rf"Iteration (\d+), loss = ({NUMBER})$")
 _TEST = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)$")
-_OUTPUT = re.compile(
-    rf"\s*(Train|Test) net output #(\d+): (.*?) = ({_NUMBER})(?: \(\* ({_NUMBER}) = {_NUMBER} loss\))?$"
-)
-_TEST_LOSS = re.compile(rf"Test loss: ({_NUMBER})$")
-_BEST = re.compile(rf"Iteration (\d+), best (.*) so far: ({_NUMBER}), its weights are kept in (.*)$")
+_OUTPUT = re.compile(rf"\s*(Train|Test) net output #(\d+): (.*?) = ({NUMBER})(?: \(\* ({NUMBER}) = {NUMBER} loss\))?$")
+_TEST_LOSS = re.compile(rf"Test loss: ({NUMBER})$")
+_BEST = re.compile(rf"Iteration (\d+), best (.*) so far: ({NUMBER}), its weights are kept in (.*)$")
 _MODEL = re.compile(r"Snapshotting to (?:binary proto|HDF5) file (.*)$")
 _STATE = re.compile(r"Snapshotting solver state to (?:binary proto|HDF5) file (.*)$")
 _ITERATION_IN_NAME = re.compile(r"_iter_(\d+)\.")
@@ -81,28 +81,40 @@ def _moment(match: re.Match[str], year: int) -> datetime:
     )
 
 
-def _messages(lines: Iterable[str], year: int) -> Iterator[_Message]:
-    """Log lines taken apart.  A log does not name its year: when the month falls, a new one has begun."""
-    last: _Message | None = None
+def _lines(lines: Iterable[str], year: int) -> Iterator[_Message | str]:
+    """Log lines taken apart; what has no prefix as it is.
+
+    A log does not name its year: when the month falls, a new one has begun.
+    """
+    last: datetime | None = None
     for line in lines:
         line = line.rstrip("\r\n")
         if created := _CREATED.match(line):
             year = int(created[1])
         match = _PREFIX.match(line)
         if match is None:
-            if last is not None:
-                last = replace(last, text=f"{last.text}\n{line}")
+            yield line
             continue
         try:
             moment = _moment(match, year)
-            if last is not None and moment.month < last.moment.month and not match["year"]:
+            if last is not None and moment.month < last.month and not match["year"]:
                 moment = _moment(match, year + 1)
         except ValueError:  # digits that are no date: not a log line
             continue
-        year = moment.year
-        if last is not None:
-            yield last
-        last = _Message(match["level"], moment, match["source"], match["text"])
+        year, last = moment.year, moment
+        yield _Message(match["level"], moment, match["source"], match["text"])
+
+
+def _messages(lines: Iterable[str], year: int) -> Iterator[_Message]:
+    """The messages of a log, each with all of its lines."""
+    last: _Message | None = None
+    for line in _lines(lines, year):
+        if isinstance(line, _Message):
+            if last is not None:
+                yield last
+            last = line
+        elif last is not None:
+            last = replace(last, text=f"{last.text}\n{line}")
     if last is not None:
         yield last
 
@@ -232,11 +244,21 @@ def parse_text(lines: Iterable[str], year: int = 2000) -> list[Timed]:
     return _timed(reader.done)
 
 
-def read(path: Path) -> list[Timed]:
-    """The records of a log file of either form, or of a run folder.
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A log file: its lines, whether they are JSON, and the year it was last written in."""
+
+    lines: Iterable[str]
+    is_json: bool
+    year: int
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Opened]:
+    """The log at `path`, a file or a run folder.
 
     Raises:
-        DataError: it cannot be read, or holds no log line.
+        DataError: it cannot be read.
     """
     if path.is_dir():
         folder, path = path, path / "log.jsonl"
@@ -250,19 +272,58 @@ def read(path: Path) -> list[Timed]:
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             first = file.readline()
-            lines = chain([first], file)
-            if first.lstrip().startswith("{"):
-                found = [(datetime.fromtimestamp(moment), record) for moment, record in read_lines(lines)]
-                timed = _timed(found)
-            else:
-                timed = parse_text(lines, datetime.fromtimestamp(path.stat().st_mtime).year)
+            year = datetime.fromtimestamp(path.stat().st_mtime).year
+            yield _Opened(chain([first], file), first.lstrip().startswith("{"), year)
     except OSError as error:
         raise DataError(Fault(f'cannot read log "{path}": {error.strerror or error}')) from error
+
+
+def _no_log(path: Path) -> DataError:
+    help = "give the text a run wrote to stderr, its log.jsonl, or its run folder"
+    return DataError(Fault(f'"{path}" holds no line of a log', help=help))
+
+
+def read(path: Path) -> list[Timed]:
+    """The records of a log file of either form, or of a run folder.
+
+    Raises:
+        DataError: it cannot be read, or holds no log line.
+    """
+    with _opened(path) as log:
+        if log.is_json:
+            timed = _timed([(datetime.fromtimestamp(moment), record) for moment, record in read_lines(log.lines)])
+        else:
+            timed = parse_text(log.lines, log.year)
     if not timed:
-        raise DataError(
-            Fault(
-                f'"{path}" holds no line of a log',
-                help="give the text a run wrote to stderr, its log.jsonl, or its run folder",
-            )
-        )
+        raise _no_log(path)
     return timed
+
+
+def read_text(path: Path) -> Iterator[tuple[datetime | None, str]]:
+    """What `read` reads as the lines of a text log, without their prefixes; each with the moment its prefix tells, None
+    for a line that has none.
+
+    Raises:
+        DataError: as in `read`.
+    """
+    empty = True
+    with _opened(path) as log:
+        for moment, text in _written(log.lines) if log.is_json else _told(log):
+            empty = empty and moment is None
+            yield moment, text
+    if empty:
+        raise _no_log(path)
+
+
+def _told(log: _Opened) -> Iterator[tuple[datetime | None, str]]:
+    for line in _lines(log.lines, log.year):
+        yield (line.moment, line.text) if isinstance(line, _Message) else (None, line)
+
+
+def _written(lines: Iterable[str]) -> Iterator[tuple[datetime | None, str]]:
+    """The text log's lines of records in JSON."""
+    for moment, record in read_lines(lines):
+        for message in text_lines(record):
+            first, *rest = message.text.split("\n")
+            yield datetime.fromtimestamp(moment), first
+            yield from ((None, line) for line in rest)

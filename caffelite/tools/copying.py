@@ -12,18 +12,17 @@ import numpy as np
 
 from ..errors import DataError, Fault
 from .databases import opened
-from .hdf5_tables import DATA, LABEL
+from .hdf5_tables import DATA, LABEL, is_named_hdf5
 from .image_folders import LIST, ImageFolder
 from .items import Array, Item, Items, by, form_at, is_whole, items_of, label_text
 from .pictures import encoded
 from .progress import Progress
-from .whole import whole, writing
+from .whole import check_place, whole, writing
 from .writers import Record, datum_value, kinds, write_records
 
 FORMS = (*kinds, "hdf5", "images")
 """What can be written."""
 
-_LIKE_HDF5 = (".h5", ".hdf5", ".hdf")
 _LABELS = range(-(2**31), 2**31)
 _MOST_AT_ONCE = 256
 _BYTES_AT_ONCE = 32 << 20
@@ -39,7 +38,7 @@ class Copied:
 
 def form_of(path: Path) -> str | None:
     """The form that a target's name asks for; None where it does not say."""
-    if path.suffix.lower() in _LIKE_HDF5:
+    if is_named_hdf5(path):
         return "hdf5"
     if path.suffix.lower() == ".mdb":
         return "lmdb"
@@ -94,7 +93,7 @@ def _datum_label(item: Item, items: Items) -> int:
 
 
 def _to_hdf5(items: Items, path: Path, force: bool, progress: Progress | None) -> None:
-    _check_target(path, force, path.is_file() and h5py.is_hdf5(path), "an HDF5 file")
+    check_place(path, force, path.is_file() and h5py.is_hdf5(path), "an HDF5 file")
     with whole(path) as unfinished, writing(path, unfinished), h5py.File(unfinished, "w") as file:
         first: Item | None = None
         for start, part in _parts(items):
@@ -137,7 +136,7 @@ def _refuse_another_shape(item: Item, first: Item, items: Items) -> None:
 
 def _to_images(items: Items, path: Path, force: bool, progress: Progress | None) -> None:
     """Pictures, in a folder per label where labels are single whole numbers, and their list."""
-    _check_target(path, force, _holds_listed_images(path), f"a folder with {LIST}, its images and nothing else")
+    check_place(path, force, _holds_listed_images(path), f"a folder with {LIST}, its images and nothing else")
     with whole(path) as unfinished, writing(path, unfinished):
         unfinished.mkdir()
         lines = []
@@ -177,13 +176,3 @@ def _listed_label(item: Item, items: Items) -> str:
         message = f"{items.called(item.index)} has the label {label_text(item.labels)}, which no list can hold"
         raise DataError(Fault(message, help="copy to HDF5"))
     return label_text(item.labels)
-
-
-def _check_target(path: Path, force: bool, ours: bool, called: str) -> None:
-    """Raise DataError where writing to `path` would destroy something it should not."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not ours:
-        raise DataError(Fault(f'"{path}" exists and is not {called}; it is left alone', help="give another name"))
-    if not force:
-        raise DataError(Fault(f'"{path}" exists', help="--force writes it anew"))

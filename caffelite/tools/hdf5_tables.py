@@ -53,6 +53,11 @@ def _enter(name: str, one: Any, found: dict[str, Any]) -> None:
         found[name] = one
 
 
+def is_named_hdf5(path: Path) -> bool:
+    """Whether a name is that of an HDF5 file."""
+    return path.suffix.lower() in (".h5", ".hdf5", ".hdf")
+
+
 def is_numbers(dataset: Any) -> bool:
     """Whether a data set holds numbers, at least one."""
     return dataset.dtype.kind in "fiu" and bool(dataset.size)

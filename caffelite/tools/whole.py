@@ -50,6 +50,21 @@ def writing(path: Path, unfinished: Path) -> Iterator[None]:
         raise DataError(Fault(f'writing "{path}" failed: {said}', help="is there room on the disk?")) from error
 
 
+def check_place(path: Path, force: bool, ours: bool, called: str) -> None:
+    """Raise DataError where writing to `path` would destroy something it should not.
+
+    Args:
+        ours: what lies there may be replaced if `force` is set; else nothing may.
+        called: what `ours` would be, for messages.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not ours:
+        raise DataError(Fault(f'"{path}" exists and is not {called}; it is left alone', help="give another name"))
+    if not force:
+        raise DataError(Fault(f'"{path}" exists', help="--force writes it anew"))
+
+
 def _rename(made: Path, path: Path, aside: Path) -> None:
     """Give what was made its name.  A folder cannot be replaced in one step: the old one steps aside first."""
     if not path.is_dir():

@@ -7,15 +7,17 @@ import json
 import math
 import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from caffelite.errors import DataError
-from caffelite.logs import parse_text, read
+from caffelite.logs import parse_text, read, read_text
 from caffelite.logs.glog import GlogText
 from caffelite.logs.jsonl import JsonLines, decode, encode
 from caffelite.logs.records import (
@@ -31,6 +33,7 @@ from caffelite.logs.records import (
     Solving,
     Tested,
     TestStarted,
+    emit,
 )
 from caffelite.logs.text import number
 
@@ -83,6 +86,19 @@ def test_records_to_text_and_back(run: list[Record]) -> None:
     for record in run:
         log(record)
     assert [timed.record for timed in parse_text(stream.getvalue().splitlines())] == run
+
+
+@given(runs())
+def test_json_lines_are_the_lines_of_the_text(run: list[Record]) -> None:
+    with TemporaryDirectory() as folder:
+        text, lines, moment = Path(folder) / "x.log", Path(folder) / "log.jsonl", 1_000_000_000.25
+        with text.open("w") as stream, closing(JsonLines(lines, clock=lambda: moment)) as as_json:
+            stream.write("Log file created at: 2001/09/09 00:00:00\n")
+            as_text = GlogText(stream, clock=lambda: moment)
+            for record in run:
+                emit([as_text, as_json], record)
+                moment += 3600 * 24 * 20
+        assert list(read_text(lines)) == list(read_text(text))[1:] == list(read_text(Path(folder)))
 
 
 def test_what_is_not_finite_goes_to_json_and_back_and_has_no_line_of_its_own(tmp_path: Path) -> None:

@@ -36,13 +36,15 @@ def progress() -> Callable[..., Any] | None:
     if not wanted():
         return None
 
-    inside_a_line = False
+    inside_a_line, shown = False, ""
 
     def show(what: str, done: int, total: int | None) -> None:
-        nonlocal inside_a_line
-        inside_a_line = done != total
-        share = f"{100 * done // total:3d} %" if total else f"{done:,}"
-        click.echo(f"\r\x1b[K{what}: {share}", nl=not inside_a_line, err=True)
+        nonlocal inside_a_line, shown
+        text = f"{what}: {100 * done // total:3d} %" if total else f"{what}: {done:,}"
+        if text == shown and done != total:
+            return
+        inside_a_line, shown = done != total, text
+        click.echo(f"\r\x1b[K{text}", nl=not inside_a_line, err=True)
         sys.stderr.flush()
 
     def end() -> None:
