@@ -73,8 +73,11 @@ class Fault:
         return self if self.place is not None else replace(self, place=place)
 
 
-class CaffeliteError(Exception):
-    """The root of all errors raised on purpose; `faults` holds everything that was found."""
+class CaffeliteError(RuntimeError):
+    """The root of all errors raised on purpose; `faults` holds everything that was found.
+
+    It is a RuntimeError, as what the original's Python module raised was: scripts catch that.
+    """
 
     def __init__(self, faults: str | Fault | Iterable[Fault], *, help: str | None = None) -> None:
         if isinstance(faults, str):

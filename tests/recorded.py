@@ -20,10 +20,12 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
 
 from caffelite import assembly
 from caffelite.graph import state_of
 from caffelite.net import Net
+from caffelite.net.module import NetModule
 from caffelite.proto import TEST, TRAIN, NetParameter
 
 from .conftest import ALL, CARRIED
@@ -231,6 +233,52 @@ def _gradients(case: Case, arrays: Arrays, message: Any) -> Arrays:
         for blob in learned:
             run.found[f"bottomdiff{backward}/{blob}"] = run.net.params[f"learned {blob}"][0].diff.copy()
     return run.found
+
+
+def call(case: Case, arrays: Arrays, *, total: bool) -> Arrays:
+    """What the net as a torch module gives: its outputs, or the `total` of its losses, and gradients from these."""
+    with placed(case) as path:
+        run = Run(case, arrays, assembly.read_net(path).message, observed=False)
+        module, blobs = NetModule(run.net), run.net.graph.inputs
+        inputs = {blob: torch.zeros(run.net.blobs[blob].shape) for blob in blobs}
+        for suffix, backward in steps(case):
+            given = {blob: arrays[key] for blob in blobs if (key := f"in{suffix}/{blob}") in arrays}
+            inputs |= {blob: torch.from_numpy(values) for blob, values in given.items()}
+            inputs = {blob: values.detach().requires_grad_() for blob, values in inputs.items()}
+            start = (_total if total else _outputs)(run, module, suffix, backward, inputs)
+            for layer, slot, _ in run.parameters(f"param_after{suffix}"):
+                run.found[f"param_after{suffix}/{layer}/{slot}"] = run.net.params[layer][slot].data.copy()
+            if start is None or not case.differentiated:
+                continue
+            run.net.clear_gradients()
+            start.backward()
+            run.keep_gradients(str(backward))
+            for blob, values in inputs.items() if run.net.graph.message.force_backward else ():
+                if values.grad is not None:
+                    run.found[f"bottomdiff{backward}/{blob}"] = values.grad.numpy()
+        run.close(path.parent)
+    return run.found
+
+
+def _total(run: Run, module: NetModule, suffix: str, backward: str | None, inputs: Any) -> torch.Tensor | None:
+    """The weighted loss, where the backward begins there."""
+    loss = module.weighted_loss(**inputs)
+    run.found[f"loss{suffix}"] = loss.detach().numpy()
+    starts = {key.partition("/")[2] for key in run.arrays if key.startswith(f"topdiff{backward}/")}
+    return loss if backward is not None and starts <= run.case.entry.get("loss_weights", {}).keys() else None
+
+
+def _outputs(run: Run, module: NetModule, suffix: str, backward: str | None, inputs: Any) -> torch.Tensor | None:
+    """The outputs times their recorded gradients, where the backward begins at outputs only."""
+    outputs = module(**inputs)
+    outputs = outputs if isinstance(outputs, dict) else {module.outputs[0]: outputs}
+    for blob, values in outputs.items():
+        run.found[f"out{suffix}/{blob}"] = values.detach().numpy()
+    keys = {key: key.partition("/")[2] for key in run.arrays if key.startswith(f"topdiff{backward}/")}
+    starts = set(keys.values())
+    if backward is None or not starts or not module.loss_weights.keys() <= starts <= outputs.keys():
+        return None
+    return torch.stack([(outputs[blob] * torch.from_numpy(run.arrays[key])).sum() for key, blob in keys.items()]).sum()
 
 
 def learning(message: Any, learned: dict[str, tuple[int, ...]], weights: dict[str, tuple[int, ...]]) -> Any:

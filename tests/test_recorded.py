@@ -16,7 +16,20 @@ from caffelite.proto import TEST
 from caffelite.runtime import device
 
 from .conftest import ALL, CARRIED
-from .recorded import KINDS, Case, Run, cases, close, compare, indexed, observe, placed, train, types_of_the_original
+from .recorded import (
+    KINDS,
+    Case,
+    Run,
+    call,
+    cases,
+    close,
+    compare,
+    indexed,
+    observe,
+    placed,
+    train,
+    types_of_the_original,
+)
 
 INPUTS = ("in", "param", "topdiff", "mem")
 """Recorded arrays that a net is given."""
@@ -36,6 +49,8 @@ def test_both_plans_give_what_was_recorded(case: Case, channels_last: bool, monk
     assert results <= observed.keys(), "recorded and not computed"
     compare(case, arrays, observed)
     compare(case, arrays, fast)
+    for total in (False, True):
+        compare(case, arrays, call(case, arrays, total=total))
     for key in observed.keys() & fast.keys():
         close(f"{key}, fast and observed plan", fast[key], observed[key], case.entry["tol"])
 

@@ -1,5 +1,6 @@
 """The only place that sees the whole chain: net file → Net, solver file → Solver."""
 
+from .modules import load
 from .nets import NetFile, Told, Warn, build_graph, load_net, make_layer, read_net, silent, untold
 from .settled import counting, watching
 from .solvers import SolverFile, load_solver, make_solver, read_solver, seed_of_test_net
@@ -11,6 +12,7 @@ __all__ = [
     "Warn",
     "build_graph",
     "counting",
+    "load",
     "load_net",
     "load_solver",
     "make_layer",

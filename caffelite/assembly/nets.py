@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import Message
+
 from .. import graph as graphs
 from .. import prototxt
-from ..errors import Fault, GraphError, Places, did_you_mean, nowhere
+from ..errors import Fault, GraphError, Places, UsageError, did_you_mean, nowhere
 from ..layerkit import layers
 from ..proto import TEST, NetParameter
 from ..runtime import seeds
@@ -73,19 +75,33 @@ class NetFile:
 
 
 def read_net(
-    path: str | os.PathLike[str], *, strict: bool = False, sets: Sequence[str] = (), allow_python: bool = True
+    net: str | os.PathLike[str] | Message, *, strict: bool = False, sets: Sequence[str] = (), allow_python: bool = True
 ) -> NetFile:
     """A net's prototxt of any age, brought to today's form.
 
+    Args:
+        net: the file, or a NetParameter (of this or another package's schema), which is not changed.
+
     Raises:
         PrototxtError, UpgradeError: with every fault of the file.
+        UsageError: a message is given that is no NetParameter.
     """
-    text = prototxt.load(os.fspath(path), NetParameter, strict=strict)
-    return upgraded(text, os.fspath(path), strict=strict, sets=sets, allow_python=allow_python)
+    text, path = (_copied(net), None) if isinstance(net, Message) else _read(os.fspath(net), strict)
+    return upgraded(text, path, strict=strict, sets=sets, allow_python=allow_python)
+
+
+def _read(path: str, strict: bool) -> tuple[prototxt.Loaded[Any], str]:
+    return prototxt.load(path, NetParameter, strict=strict), path
+
+
+def _copied(message: Message) -> prototxt.Loaded[Any]:
+    if message.DESCRIPTOR.full_name != NetParameter.DESCRIPTOR.full_name:
+        raise UsageError(f"a net is a NetParameter, not a {message.DESCRIPTOR.name}")
+    return prototxt.Loaded.of(NetParameter.FromString(message.SerializeToString()))
 
 
 def upgraded(
-    text: prototxt.Loaded[Any], path: str, *, strict: bool, sets: Sequence[str], allow_python: bool
+    text: prototxt.Loaded[Any], path: str | None, *, strict: bool, sets: Sequence[str], allow_python: bool
 ) -> NetFile:
     """A net as read from `path`, brought to today's form; the rest as in :func:`read_net`."""
     today = upgrade_net(text.message, text.places)
@@ -114,7 +130,7 @@ def build_graph(
 
 
 def load_net(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Message,
     phase: int = TEST,
     *,
     level: int | None = None,
@@ -123,6 +139,7 @@ def load_net(
     device: torch.device | None = None,
     seed: int | None = None,
     observed: bool = False,
+    keeping: Iterable[str] = (),
     strict: bool = False,
     sets: Sequence[str] = (),
     allow_python: bool = True,
@@ -132,12 +149,13 @@ def load_net(
     """A net file as a runnable net, with trained weights where files are named.
 
     Args:
-        path: the net's prototxt, of any age.
+        path: the net's prototxt, of any age, or a NetParameter.
         phase, level, stages: the NetState to build it in, over the file's own.
         weights: caffemodels to copy weights from, in order.
         device: where to compute; the CPU where nothing is said.
         seed: of all its random draws; one of the system's where nothing is said.
         observed: keep every blob and gradient.
+        keeping: blobs to keep besides losses and outputs.
         strict: warnings of the file are errors.
         sets: assignments put over the file ("layer[ip1].inner_product_param.num_output=300").
         allow_python: its Python layers may run.
@@ -150,7 +168,7 @@ def load_net(
     from ..net import Net
 
     file = read_net(path, strict=strict, sets=sets, allow_python=allow_python)
-    graph = build_graph(file, graphs.state_of(file.message, phase, level, stages))
+    graph = build_graph(file, graphs.state_of(file.message, phase, level, stages)).keeping(keeping)
     for fault in (*file.warnings, *graph.warnings):
         warn(fault)
     net = Net(graph, device, seeds.fresh() if seed is None else seed, observed=observed)

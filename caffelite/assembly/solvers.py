@@ -176,8 +176,8 @@ def make_solver(
         Net(graph, device, seed_of_test_net(seed, index), observed=observed, share=net)
         for index, graph in enumerate(test_graphs)
     ]
-    owned = {id(parameter) for parameter in net.parameters}
-    alone = [test for test in tests if any(id(parameter) not in owned for parameter in test.parameters)]
+    trained = {parameter.memory for parameter in net.parameters}
+    alone = [test for test in tests if any(parameter.memory not in trained for parameter in test.parameters)]
     for path in settings.weights:
         if not resuming:
             loaded(path, net.load_weights(path))

@@ -11,14 +11,26 @@ from typing import Any
 
 from ..errors import GraphError, Places, nowhere
 from .filtering import filter_net, state_of
-from .gradients import flow
+from .gradients import flow, flow_everywhere
 from .model import Factory, Graph, Node, Shape, Value, Weight
-from .shapes import infer
+from .shapes import infer, reshaped
 from .sharing import share
-from .splits import insert_splits
+from .splits import blob_behind, insert_splits
 from .wiring import wire
 
-__all__ = ["Factory", "Graph", "Node", "Shape", "Value", "Weight", "build", "state_of"]
+__all__ = [
+    "Factory",
+    "Graph",
+    "Node",
+    "Shape",
+    "Value",
+    "Weight",
+    "blob_behind",
+    "build",
+    "flow_everywhere",
+    "reshaped",
+    "state_of",
+]
 
 
 def build(

@@ -70,3 +70,15 @@ def flow(graph: Graph) -> Graph:
             for node in nodes
         ]
     return replace(graph, nodes=tuple(nodes))
+
+
+def flow_everywhere(graph: Graph) -> Graph:
+    """The graph of a part of a larger program, which may ask for any gradient: they flow through all layers, but where
+    `propagate_down` ends them, and to no label."""
+
+    def needs(node: Node) -> tuple[bool, ...]:
+        said = tuple(node.param.propagate_down)
+        return said or tuple(position not in node.layer.ungraded for position in range(len(node.bottoms)))
+
+    nodes = (replace(node, needs_backward=True, bottom_needs=needs(node)) for node in graph.nodes)
+    return replace(graph, nodes=tuple(nodes))

@@ -6,10 +6,11 @@ version.  `Graph.blobs` names the last value of each blob, which is what the ori
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ..errors import Fault, Places
+from ..errors import Fault, GraphError, Places, did_you_mean
 
 Shape = tuple[int, ...]
 
@@ -141,6 +142,22 @@ class Graph:
     def shape(self, blob: str) -> Shape | None:
         """The shape of a blob, or None where it is unknown."""
         return self.values[self.blobs[blob]].shape
+
+    def keeping(self, blobs: Iterable[str]) -> Graph:
+        """The same net with these blobs among its outputs, so that they are there after every pass.
+
+        Raises:
+            GraphError: the net has no such blob; names the nearest.
+        """
+        wanted = dict.fromkeys(blobs)
+        unknown = [blob for blob in wanted if blob not in self.blobs]
+        if unknown:
+            raise GraphError(Fault(f'the net has no blob "{blob}"', help=self._help_for(blob)) for blob in unknown)
+        return replace(self, outputs=(*self.outputs, *(blob for blob in wanted if blob not in self.outputs)))
+
+    def _help_for(self, blob: str) -> str:
+        tops = dict.fromkeys(top for node in self.nodes if node.type != "Split" for top in node.tops)
+        return did_you_mean(blob, tops) or f"it has: {', '.join(tops)}"
 
     def owners(self) -> list[int]:
         """Indices of the weights that own their memory, in order: Caffe's learnable parameters."""

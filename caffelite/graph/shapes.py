@@ -95,3 +95,29 @@ def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple
         ),
         faults,
     )
+
+
+def reshaped(graph: Graph, given: Mapping[int, Shape]) -> Graph:
+    """The graph with its shapes worked out anew.
+
+    Args:
+        given: the shapes of the values that passes begin with.
+
+    Raises:
+        LayerError: a layer cannot take its new bottoms, or would need weights of another shape; all layers are told
+            the shapes they had before, then.
+    """
+    values = [replace(value, shape=given.get(index, value.shape)) for index, value in enumerate(graph.values)]
+    asked = [node for node in graph.nodes if node.reads or not given.keys() >= set(node.writes)]
+    for number, node in enumerate(asked):
+        try:
+            tops = node.layer.shapes([values[index].shape for index in node.reads])
+            node.layer.raise_faults()
+        except CaffeliteError:
+            for told in asked[: number + 1]:
+                told.layer.shapes([graph.values[index].shape for index in told.reads])
+            raise
+        for index, shape in zip(node.writes, tops, strict=True):
+            if index not in given:
+                values[index] = replace(values[index], shape=tuple(shape))
+    return replace(graph, values=tuple(values))

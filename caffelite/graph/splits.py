@@ -22,6 +22,13 @@ def split_name(layer: str, blob: str, top: int) -> str:
     return f"{blob}_{layer}_{top}_split"
 
 
+def blob_behind(node: Any, top: str) -> str:
+    """What a node's top is called in the prototxt: that of a Split which a pass inserted is the blob it copies."""
+    bottom = node.bottoms[0] if node.type == "Split" else ""
+    inserted = node.name.startswith(f"{bottom}_") and node.name.endswith("_split") and top.startswith(f"{node.name}_")
+    return bottom if bottom and inserted else top
+
+
 @dataclass(slots=True)
 class _Readers:
     """Who reads what: the producer of every bottom, how often each producer is read, and its loss weight."""

@@ -20,7 +20,8 @@ torch, and computes with torch, which it imports lazily:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -73,11 +74,18 @@ def at_least(least: int) -> Arity:
 
 @dataclass(frozen=True, slots=True)
 class WeightSpec:
-    """A learnable array a layer declares: its shape, and for its first values the FillerParameter, or a function of a
-    NumPy generator (None: zeros)."""
+    """A learnable array a layer declares.
+
+    Attributes:
+        filler: for its first values the FillerParameter, or a function of a NumPy generator (None: zeros).
+        name: what it is called in a torch module's state_dict; dots divide names of modules.
+        learned: whether it gets gradients; else it is what the layer collects by itself (BatchNorm's statistics).
+    """
 
     shape: Shape
     filler: Any = None
+    name: str = "weight"
+    learned: bool = True
 
 
 class Layer:
@@ -121,6 +129,9 @@ class Layer:
     remembers: ClassVar[tuple[str, ...]] = ()
     """The attributes that a forward leaves to the next one, so that passes can be repeated: their values are replaced,
     never changed in place."""
+
+    opened: ClassVar[frozenset[str]] = frozenset()
+    """The attributes that hold files and threads while these are open, and else None."""
 
     collects: ClassVar[bool] = False
     """Its forward writes to those of its weights that are not learned (BatchNorm's statistics)."""
@@ -219,13 +230,30 @@ class Layer:
 
     def forward(
         self, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
-    ) -> Sequence[torch.Tensor]:
-        """The tops' values.  Differentiable through autograd wherever Caffe has a gradient; a top that may equal a
-        bottom must be returned as a new tensor (or the same one), never computed into the bottom's memory."""
+    ) -> Sequence[torch.Tensor | None]:
+        """The tops' values; None for one that the net holds.  Differentiable through autograd wherever Caffe has a
+        gradient; a top that may equal a bottom must be returned as a new tensor (or the same one), never computed into
+        the bottom's memory."""
         raise NotImplementedError(f"{type(self).__name__} does not compute")
+
+    def held(self, run: Run) -> Mapping[int, torch.Tensor]:
+        """The first values of tops, by position, that the net holds like those of Input layers: they are filled once,
+        and change only where somebody writes to their blob.  `forward` gives None for them."""
+        return {}
+
+    def enter_phase(self, phase: int) -> None:
+        """Compute as in TRAIN (0) or TEST (1) from now on."""
+        self.phase = phase
 
     def close(self) -> None:
         """Release files and threads.  May be called twice."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Layer:
+        """A layer of its own that goes on from where this one stands, and opens anew what this one has open."""
+        twin = memo[id(self)] = copy(self)
+        copied = {name: None if name in self.opened else deepcopy(value, memo) for name, value in vars(self).items()}
+        vars(twin).update(copied)
+        return twin
 
     def scratch(self, bottoms: Sequence[torch.Tensor], gradient: torch.Tensor) -> torch.Tensor | None:
         """What the original leaves in the `diff` of a first bottom that needs no gradient, `gradient` being that of the

@@ -59,6 +59,11 @@ class Blob:
         self.data_mirror.reshape(self._shape)
         self.diff_mirror.reshape(self._shape)
 
+    def to(self, device: torch.device) -> None:
+        """Let the values lie on another device."""
+        self.data_mirror.to(device)
+        self.diff_mirror.to(device)
+
     @property
     def count(self) -> int:
         """Number of elements."""
@@ -90,4 +95,9 @@ class Blob:
         return self._legacy(3)
 
     def __repr__(self) -> str:
-        return f"<Blob {' x '.join(map(str, self._shape)) or 'scalar'}>"
+        values = self.data_mirror.tensor().detach()
+        shape = " x ".join(map(str, self._shape)) or "scalar"
+        if not values.numel():
+            return f"<Blob {shape}, empty>"
+        least, most = (float(value) for value in torch.aminmax(values))
+        return f"<Blob {shape}, {least:.4g} to {most:.4g}>" if values.numel() > 1 else f"<Blob {shape}, {least:.4g}>"

@@ -61,6 +61,8 @@ class FedLayer(SourceLayer):
         most_workers: threads beyond which loading gets no faster; None: there is no such number.
     """
 
+    opened = frozenset({"_feed"})
+
     source: ClassVar[str]
     most_workers: ClassVar[int | None] = None
 

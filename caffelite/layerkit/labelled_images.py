@@ -28,6 +28,8 @@ class LabelledImages(FedLayer):
         makes_equal: what the user can set so that images of different sizes become equal, for messages.
     """
 
+    opened = frozenset({"_feed", "_table", "_transform"})
+
     shuffled: bool = False
     makes_equal: str
 
@@ -67,6 +69,12 @@ class LabelledImages(FedLayer):
         if self._transform is None:
             self._transform = Transform(self.param.transform_param, self.phase, self.read_mean_file(), self.places)
         return self._transform
+
+    def enter_phase(self, phase: int) -> None:
+        if phase != self.phase:
+            super().enter_phase(phase)
+            FedLayer.close(self)  # what is loaded ahead is cropped and changed as in the other phase
+            self._transform = None
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         table = self.table

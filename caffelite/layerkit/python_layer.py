@@ -94,6 +94,10 @@ class ByBlobs:
             self.user = cls(layer.param)
         self.user.param_str, self.user.phase = str(layer.settings("python_param").param_str), layer.phase
 
+    def enter_phase(self, phase: int) -> None:
+        """Let the user's layer compute as in this phase."""
+        self.user.phase = phase
+
     @property
     def rereads(self) -> Literal["", "top"]:
         """Its backward is handed its first top as later in-place layers left it."""
@@ -102,7 +106,7 @@ class ByBlobs:
     @property
     def weights(self) -> list[WeightSpec]:
         """Its blobs, which begin with the values it gave them."""
-        return [WeightSpec(blob.shape, _values(blob)) for blob in self.user.blobs]
+        return [WeightSpec(blob.shape, _values(blob), str(slot)) for slot, blob in enumerate(self.user.blobs)]
 
     def _call(self, method: str, *arguments: Any) -> None:
         function = getattr(self.user, method, None)

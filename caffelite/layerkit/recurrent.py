@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import SnapshotError
@@ -68,10 +69,10 @@ class Recurrent(Layer):
         self.raise_faults()
         rows = self.gates * self.outputs
         first = filled(self, (rows, math.prod(bottoms[0][2:])), "recurrent_param.weight_filler")
-        self.weights = [first, filled(self, (rows,), "recurrent_param.bias_filler")]
+        self.weights = [replace(first, name="weight_x"), filled(self, (rows,), "recurrent_param.bias_filler")]
         if self.static:
-            self.weights.append(WeightSpec((rows, math.prod(bottoms[2][1:])), first.filler))
-        self.weights.append(WeightSpec((rows, self.outputs), first.filler))
+            self.weights.append(WeightSpec((rows, math.prod(bottoms[2][1:])), first.filler, "weight_static"))
+        self.weights.append(WeightSpec((rows, self.outputs), first.filler, "weight_h"))
         self._state: list[Tensor] | None = None
 
     def _check_counts(self, bottoms: int, hidden: int) -> None:

@@ -84,8 +84,11 @@ class ByTorch:
         learned = dict(self.user.named_parameters())
         kept = {name: buffer for name, buffer in self.user.named_buffers() if buffer.is_floating_point()}
         self.learned, self.names = len(learned), [*learned, *kept]
-        shapes = [tuple(tensor.shape) for tensor in (*learned.values(), *kept.values())]
-        self.weights = [WeightSpec(shape, self._first(name)) for name, shape in zip(self.names, shapes, strict=True)]
+        tensors = learned | kept
+        self.weights = [
+            WeightSpec(tuple(tensor.shape), self._first(name), name, name in learned)
+            for name, tensor in tensors.items()
+        ]
         self._keep_buffers_from_learning()
 
     def _made(self, seed: int) -> TorchLayer:
@@ -98,6 +101,11 @@ class ByTorch:
             with blamed(self.layer, f"{self.name}.setup"):
                 user.setup(*self.bottoms)
         return user.train(user.phase == TRAIN)
+
+    def enter_phase(self, phase: int) -> None:
+        """Let the user's layer compute as in this phase."""
+        self.user.phase = phase
+        self.user.train(phase == TRAIN)
 
     def _first(self, name: str) -> Any:
         """A function that draws the first values of one weight."""

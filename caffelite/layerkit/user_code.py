@@ -8,9 +8,11 @@ import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from ..data.telling import folder_of, log
 from ..errors import LayerError, did_you_mean
@@ -29,14 +31,32 @@ _beside: set[str] = set()
 
 @contextmanager
 def blamed(layer: Layer, what: str, field: str = "python_param.layer") -> Iterator[None]:
-    """Every exception that leaves this block becomes the layer's LayerError: `what` raised it, in these lines."""
+    """Every exception that leaves this block becomes the layer's LayerError: `what` raised it, in these lines.
+
+    It is of the class of the exception, too, with its attributes: scripts that catch what their layers raise go on to.
+    """
     try:
         yield
     except Exception as error:
         text = str(error).strip()
         message = f"{what} raised {type(error).__name__}{f': {text}' if text else ''}"
         lines = "\n        ".join(_lines(error))
-        raise LayerError(layer.fault(message, field, lines or None)) from error
+        kind: Any = type(error)
+        told = _both(kind)(layer.fault(message, field, lines or None))
+        told.__dict__.update(vars(error) | vars(told))
+        raise told from error
+
+
+@cache
+def _both(kind: Any) -> type[LayerError]:
+    """LayerError as a class of exceptions of this kind, too, where Python can make one."""
+    if issubclass(LayerError, kind) or issubclass(kind, (StopIteration, StopAsyncIteration)):
+        return LayerError  # a StopIteration cannot leave a generator
+    name = LayerError.__name__
+    try:
+        return type(name, (LayerError, kind), {"__module__": LayerError.__module__, "__str__": LayerError.__str__})
+    except TypeError:  # two layouts in memory that do not fit together
+        return LayerError
 
 
 def _lines(error: Exception) -> list[str]:

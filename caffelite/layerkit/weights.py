@@ -12,7 +12,7 @@ def filled(layer: Layer, shape: Shape, field: str, default: Any = None) -> Weigh
     """A weight of `shape`, filled by the FillerParameter at the dotted path `field` ("scale_param.filler").
 
     One that is not set is `default`, or constant zero without that.  A filler that cannot fill the weight is noted as
-    a fault of the layer.
+    a fault of the layer.  Where the last part of the path is "bias_filler" the weight is called "bias".
     """
     *path, name = field.split(".")
     holder = layer.param
@@ -21,4 +21,4 @@ def filled(layer: Layer, shape: Shape, field: str, default: Any = None) -> Weigh
     settings = getattr(holder, name) if default is None or holder.HasField(name) else default
     for fault in fillers.faults(settings, shape):
         layer.expect(False, f"{name} {fault.message}", field, fault.help)
-    return WeightSpec(shape, settings)
+    return WeightSpec(shape, settings, "bias" if name == "bias_filler" else "weight")

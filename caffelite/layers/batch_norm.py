@@ -39,14 +39,19 @@ class BatchNorm(Layer):
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings, shape = self.settings("batch_norm_param"), bottoms[0]
         self.fraction, self.eps = float(settings.moving_average_fraction), float(settings.eps)
-        given = settings.HasField("use_global_stats")
-        self.collected = bool(settings.use_global_stats) if given else self.phase == TEST
+        self.given = bool(settings.use_global_stats) if settings.HasField("use_global_stats") else None
         self.expect(
             len(shape) >= 2, f"needs a bottom with at least 2 axes (channels are axis 1), got {shape}", "bottom"
         )
         self.raise_faults()
-        self.weights = [WeightSpec(size) for size in (shape[1:2], shape[1:2], (1,))]
+        sizes = {"mean": shape[1:2], "variance": shape[1:2], "amount": (1,)}
+        self.weights = [WeightSpec(size, name=name, learned=False) for name, size in sizes.items()]
         self._keep_from_learning()
+
+    @property
+    def collected(self) -> bool:
+        """Whether mean and variance are those that were collected, not the batch's."""
+        return self.phase == TEST if self.given is None else self.given
 
     def _keep_from_learning(self) -> None:
         """Give all three weights lr_mult: 0."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..layerkit import Layer, Run, Shape, between, exactly, layer
@@ -35,7 +36,8 @@ class Bias(Layer):
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         if len(bottoms) == 1:
-            self.weights = [filled(self, covered(self, bottoms[0], "bias_param"), "bias_param.filler")]
+            spec = filled(self, covered(self, bottoms[0], "bias_param"), "bias_param.filler")
+            self.weights = [replace(spec, name="bias")]
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         self.aligned = aligned(self, bottoms, "bias_param")

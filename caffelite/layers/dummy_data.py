@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .. import fillers
@@ -20,7 +20,7 @@ DIMENSIONS = ("num", "channels", "height", "width")
 @layer("DummyData")
 class DummyData(Layer):
     """Each top is filled by its `data_filler` (one for all, one for each, or zeros): constants once, all others anew
-    in every forward.  Shapes: `shape`, or the older num, channels, height and width, once for all or for each top.
+    in every forward; what is written to the blob of a constant stays there.  Shapes: `shape`, or the older num, channels, height and width, once for all or for each top.
 
     Source: `src/caffe/layers/dummy_data_layer.cpp`.
     """
@@ -62,7 +62,6 @@ class DummyData(Layer):
         self.raise_faults()
         each = given_fillers or [FillerParameter(type="constant", value=0)]
         self.fillers = each if len(each) > 1 else each * tops
-        self.constants: dict[tuple[int, torch.device], Tensor] = {}
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         settings, tops = self.settings("dummy_data_param"), len(self.param.top)
@@ -83,14 +82,16 @@ class DummyData(Layer):
         generator = run.numpy_generator(self.name, str(position))
         return torch.from_numpy(fillers.fill(self.fillers[position], self.sizes[position], generator)).to(run.device)
 
-    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        tops = []
-        for position, filler in enumerate(self.fillers):
-            if filler.type != "constant":
-                tops.append(self._filled(run, position))
-                continue
-            key = (position, run.device)
-            if key not in self.constants:
-                self.constants[key] = self._filled(run, position)
-            tops.append(self.constants[key])
-        return tuple(tops)
+    def held(self, run: Run) -> Mapping[int, Tensor]:
+        """The constants."""
+        return {
+            position: self._filled(run, position)
+            for position, filler in enumerate(self.fillers)
+            if filler.type == "constant"
+        }
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        return tuple(
+            None if filler.type == "constant" else self._filled(run, position)
+            for position, filler in enumerate(self.fillers)
+        )

@@ -38,6 +38,7 @@ class HDF5Data(FedLayer):
     """
 
     tops = at_least(1)
+    opened = frozenset({"_feed", "_rows"})
     source = "hdf5_data_param.source"
     most_workers = 1  # rows are read a block at a time, and the next batch needs the block that is there
 

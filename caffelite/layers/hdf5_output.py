@@ -47,6 +47,7 @@ class HDF5Output(Layer):
 
     bottoms, tops = exactly(2), exactly(0)
     ungraded = frozenset({0, 1})
+    opened = frozenset({"_writer"})
 
     _writer: Hdf5Writer | None = None
 

@@ -71,6 +71,10 @@ class Python(Layer):
         message = f"{name} must derive from caffelite.Layer or caffelite.TorchLayer"
         raise LayerError(self.fault(message, "python_param.layer", help))
 
+    def enter_phase(self, phase: int) -> None:
+        super().enter_phase(phase)
+        self.called.enter_phase(phase)
+
     @property
     def rereads(self) -> Literal["", "top"]:  # type: ignore[override]
         """What the user's backward reads anew."""

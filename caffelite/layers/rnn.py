@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import ops
@@ -46,7 +47,8 @@ class RNN(Recurrent):
     def setup(self, bottoms: Sequence[Shape]) -> None:
         super().setup(bottoms)
         weight, bias, *_ = self.weights
-        self.weights += [WeightSpec((self.outputs, self.outputs), weight.filler), bias]
+        square = (self.outputs, self.outputs)
+        self.weights += [WeightSpec(square, weight.filler, "weight_o"), replace(bias, name="bias_o")]
 
     def unroll(
         self, x: Tensor, static: Tensor | None, cont: Tensor, starts: Sequence[Tensor], weights: Sequence[Tensor]

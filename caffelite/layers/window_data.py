@@ -56,6 +56,7 @@ class WindowData(FedLayer):
     """
 
     tops = exactly(2)
+    opened = frozenset({"_feed", "_windows"})
     source = "window_data_param.source"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,21 +29,47 @@ class Parameter(Blob):
     Attributes:
         name: "layer/slot"; layer, slot: its parts.
         lr_mult, decay_mult: factors of the rate and of weight decay.
-        tensor: the leaf tensor (float32; its memory may be channels_last).
+        tensor: the leaf tensor, which is that of the net as a torch module, too (float32; its memory may be
+            channels_last).
+        shown: the gradient that `diff` shows, so that another one in its place is noticed.
         update: gives the update that was applied last, while `diff` has to show that instead of a gradient.
     """
 
-    __slots__ = ("decay_mult", "layer", "lr_mult", "slot", "tensor", "update")
+    __slots__ = ("_update", "_updated", "decay_mult", "layer", "lr_mult", "shown", "slot", "tensor")
 
     def __init__(
         self, layer: str, slot: int, tensor: torch.Tensor, lr_mult: float = 1.0, decay_mult: float = 1.0
     ) -> None:
         super().__init__(tuple(tensor.shape), tensor.device)
         self.layer, self.slot = layer, slot
-        self.tensor = tensor
+        self.tensor: torch.Tensor = torch.nn.Parameter(tensor, requires_grad=False)
         self.lr_mult, self.decay_mult = lr_mult, decay_mult
-        self.data_mirror = Mirror(tensor.shape, tensor, fixed=True)
-        self.update: Callable[[], torch.Tensor] | None = None
+        self.data_mirror = Mirror(tensor.shape, self.tensor, fixed=True)
+        self.diff_mirror.fixed = True
+        self.shown: torch.Tensor | None = None
+        self.update = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        """The same values without a gradient, as of a torch parameter."""
+        self.pull()
+        tensor = deepcopy(self.tensor, memo)
+        twin = memo[id(self)] = Parameter(self.layer, self.slot, tensor, self.lr_mult, self.decay_mult)
+        twin.become(tensor)
+        return twin
+
+    def become(self, tensor: torch.Tensor) -> None:
+        """Have another leaf tensor, with its values and its gradient.
+
+        Raises:
+            UsageError: it is of another shape or type.
+        """
+        _keep_shape(self, tuple(tensor.shape))
+        if tensor.dtype != torch.float32:
+            raise UsageError(f"a weight cannot be {tensor.dtype}: a net computes in {torch.float32}")
+        self.tensor = tensor
+        self.data_mirror.device = self.diff_mirror.device = tensor.device
+        self.data_mirror.set(tensor)
+        self._show()
 
     @property
     def name(self) -> str:
@@ -58,11 +86,19 @@ class Parameter(Blob):
         self.update = None
 
     @property
+    def update(self) -> Callable[[], torch.Tensor] | None:
+        return self._update
+
+    @update.setter
+    def update(self, give: Callable[[], torch.Tensor] | None) -> None:
+        gradient = self.tensor.grad if give is not None else None
+        self._update = give
+        self._updated = (gradient, 0 if gradient is None else gradient._version)
+
+    @property
     def diff(self) -> np.ndarray:
         """The gradient; after a solver's step, the update that was applied, as in the original."""
-        self._show_update()
-        if not self.diff_mirror.lent:
-            self.diff_mirror.set(self.tensor.grad)
+        self._exchange()
         return self.diff_mirror.array()
 
     @diff.setter
@@ -70,9 +106,28 @@ class Parameter(Blob):
         self.diff[...] = values
 
     def _show_update(self) -> None:
-        if self.update is not None:
-            self.grad = self.update()
-            self.diff_mirror.set(self.tensor.grad)
+        if self._update is None:
+            return
+        gradient, version = self._updated
+        if self.tensor.grad is None or self.tensor.grad is not gradient or gradient._version != version:
+            self.update = None  # somebody has cleared the gradient, or begun another one
+            return
+        self.grad = self._update()
+        self._show()
+
+    def _show(self) -> None:
+        """Let `diff` show the gradient as it is."""
+        self.shown = self.tensor.grad
+        self.diff_mirror.set(self.shown)
+
+    def _exchange(self) -> None:
+        """Take into the gradient what was written to `diff`, unless it was forgotten since, and show it there."""
+        self._show_update()
+        if self.diff_mirror.lent and self.tensor.grad is self.shown:
+            written = self.diff_mirror.tensor()
+            if self.tensor.grad is None and written.any():
+                self.tensor.grad = torch.empty_like(self.tensor).copy_(written)
+        self._show()
 
     def reshape(self, *shape: int) -> None:
         _keep_shape(self, shape)
@@ -97,23 +152,37 @@ class Parameter(Blob):
         if self.data_mirror.lent:
             self.data_mirror.tensor()
         if self.diff_mirror.lent:
-            written = self.diff_mirror.tensor()
-            if self.tensor.grad is None or self.tensor.grad.data_ptr() != written.data_ptr():
-                self.tensor.grad = torch.empty_like(self.tensor).copy_(written)
+            self._exchange()
 
     def push(self) -> None:
         """Show new values and gradients in arrays people hold."""
         self.data_mirror.refresh()
         if self.diff_mirror.lent:
             self._show_update()
-            self.diff_mirror.set(self.tensor.grad)
+            self._show()
 
     def clear(self) -> None:
         """Forget the gradient."""
         self.tensor.grad = None
         self.update = None
         if self.diff_mirror.lent:
-            self.diff_mirror.set(None)
+            self._show()
+
+    @property
+    def memory(self) -> int:
+        """Names the memory that the values lie in: the same for parameters that share theirs."""
+        return id(self.data_mirror)
+
+    def twin(self) -> Parameter:
+        """A parameter with these values, in the same memory, and a gradient of its own."""
+        twin = Parameter(self.layer, self.slot, self.tensor.detach(), self.lr_mult, self.decay_mult)
+        twin.share(self)
+        return twin
+
+    def share(self, other: Parameter) -> None:
+        """Have the values of another parameter of this shape, in its memory; the gradient stays its own."""
+        if other is not self:
+            self.tensor.data, self.data_mirror = other.tensor.data, other.data_mirror
 
     def load(self, values: np.ndarray) -> None:
         """Take over values of the same number of elements."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -14,16 +14,17 @@ import torch
 
 from ..errors import Fault, GraphError, SnapshotError
 from ..fillers import fill
-from ..graph import Graph, Node
+from ..graph import Graph, Node, reshaped
 from ..layerkit import Run, SourceLayer
 from ..runtime import device as devices
 from ..runtime import seeds
-from ..snapshot import LayerParts, NetParts, blob_to_array, read_weights, write_weights
+from ..snapshot import LayerParts, NetParts, blob_to_array, hdf5, read_weights, write_weights
 from . import class_weights
 from . import weights as weight_loading
 from .blob import Blob, Parameter, SharedView
 from .debug import Watcher
 from .plans import FastPlan, ObservedPlan
+from .steps import weighted
 
 Shape = tuple[int, ...]
 
@@ -35,14 +36,18 @@ class Net:
         graph: filtered, wired and shaped (:func:`caffelite.graph.build`).
         device: where it computes.
         seed: names every random draw together with layer and position.
-        observed: keep every blob and gradient (Python API, debug_info) instead of only losses and outputs.
-        share: a net whose weights this one uses, matched by layer name (a solver's test nets); class weights that come
-            from counted labels, too.
+        observed: keep every blob and gradient instead of only losses and outputs (see `observe`).
+        share: a net whose weights this one uses, matched by layer name (a solver's test nets), with gradients of its
+            own; class weights that come from counted labels, too.
 
     Attributes:
         blobs: every blob by name.
         params: by layer name its weights, parameters or views of shared ones (of layers of one name, the last's).
         parameters: the learnable parameters, owners only, in the original's order.
+        input_values: the values that passes begin with, by blob: of Input layers, and others that the net holds
+            (`Layer.held`).
+        callbacks: what to call with a layer's index "before_forward", "after_forward", "before_backward" and
+            "after_backward"; while there are any, passes go layer by layer.
     """
 
     def __init__(
@@ -61,28 +66,43 @@ class Net:
         self.observed = observed
         self.run = Run(device or torch.device("cpu"), seed)
         self.channels_last = devices.channels_last((node.type for node in graph.nodes), self.run.device)
-        self.blobs: dict[str, Blob] = {
-            blob: Blob(graph.values[value].shape or (), self.run.device) for blob, value in graph.blobs.items()
-        }
-        self.input_values = {
-            blob: value
-            for node in graph.nodes
-            if node.type == "Input"
-            for blob, value in zip(node.tops, node.writes, strict=True)
-        }
+        self.blobs = self._blobs({blob: graph.values[value].shape or () for blob, value in graph.blobs.items()})
+        self.input_values = dict(self._held())
         self.rows: list[list[Parameter | SharedView]] = []
         self.parameters: list[Parameter] = []
         self._make_weights(share)
         class_weights.settle(graph, share.graph if share else None)
         self.params = {name: row for name, row in self.named_rows() if row}
+        self._weigh_losses()
         self.debug_info = bool(graph.message.debug_info)
+        self.callbacks: dict[str, list[Callable[[int], object]]] = {}
         self._fast: FastPlan | None = None
         self._seen: ObservedPlan | None = None
 
     # -- making ---------------------------------------------------------------------------------------------------
 
+    def _blobs(self, shapes: Mapping[str, Shape]) -> dict[str, Blob]:
+        """Fresh blobs; those of a Split have their data in the memory of its bottom, as in the original."""
+        blobs = {name: Blob(shape, self.run.device) for name, shape in shapes.items()}
+        for node in self.graph.nodes:
+            if node.layer.sharing_bottoms:
+                for top in node.tops:
+                    blobs[top].data_mirror = blobs[node.bottoms[0]].data_mirror
+        return blobs
+
+    def _held(self) -> Iterator[tuple[str, int]]:
+        """The blobs that passes begin with, and their values; those that a layer fills once are filled."""
+        for node in self.graph.nodes:
+            filled = node.layer.held(self.run)
+            for position, (blob, value) in enumerate(zip(node.tops, node.writes, strict=True)):
+                if node.type == "Input" or position in filled:
+                    yield blob, value
+                if position in filled:
+                    self.blobs[blob].data_mirror.set(filled[position])
+
     def _make_weights(self, share: Net | None) -> None:
         made: dict[int, Parameter] = {}
+        twins: dict[int, Parameter] = {}
         names: Counter[str] = Counter()
         sources = weight_loading.by_name(share.named_rows() if share else ())
         for node in self.graph.nodes:
@@ -93,10 +113,15 @@ class Net:
             for index in node.weights:
                 weight = self.graph.weights[index]
                 if source is not None:
-                    row.append(_shared_from(node, source, weight.slot, weight.shape, len(node.weights)))
+                    theirs = _shared_from(node, source, weight.slot, weight.shape, len(node.weights))
+                    if theirs.owner.memory not in twins:
+                        twins[theirs.owner.memory] = theirs.owner.twin()
+                    owner = twins[theirs.owner.memory]
+                    row.append(owner if theirs is theirs.owner else SharedView(owner, theirs.shape))
+                    owner.tensor.requires_grad_(owner.tensor.requires_grad or weight.wanted)
                     if weight.owner == index:
-                        made[index] = row[-1].owner
-                        self.parameters.append(made[index])
+                        made[index] = owner
+                        self.parameters.append(owner)
                     continue
                 if weight.owner == index:
                     made[index] = self._fresh(node, index, occurrence)
@@ -179,8 +204,34 @@ class Net:
         self.push()
         return loss
 
+    def _weigh_losses(self) -> None:
+        for value, weight in weighted(self.graph):
+            self.weigh(self.graph.values[value].blob, weight)
+
+    def reweighted(self) -> bool:
+        """Whether somebody has written another weight into the gradient of a loss, which only the observed plan heeds.
+        Waits for the device."""
+        losses = ((self.blobs[self.graph.values[value].blob], weight) for value, weight in weighted(self.graph))
+        return any(bool((blob.diff_mirror.tensor() != weight).any()) for blob, weight in losses)
+
+    def weigh(self, blob: str, weight: float) -> None:
+        """Put a loss weight where the original keeps it: in the blob's gradient."""
+        mirror = self.blobs[blob].diff_mirror
+        mirror.set(torch.full(mirror.shape, weight, device=self.run.device))
+
+    def observe(self, wanted: bool) -> None:
+        """Keep every blob and gradient of the passes to come; or only losses and outputs, and let go of the rest."""
+        if not wanted and self._seen is not None and self._seen.played:
+            self._seen.forget()
+        self.observed = wanted
+
+    def tell(self, moment: str, layer: int) -> None:
+        """Call who wants to know of this moment, with the layer's index."""
+        for callback in self.callbacks.get(moment, ()):
+            callback(layer)
+
     def _layerwise(self) -> bool:
-        if not (self.observed or self.debug_info):
+        if not (self.observed or self.debug_info or self.callbacks):
             return False
         self.observed_plan.watch = Watcher(self) if self.debug_info else None
         return True
@@ -195,12 +246,35 @@ class Net:
         """A net of the same layers and weights to repeat passes with: its blobs are its own, so that whoever looks at
         those of this net notices nothing."""
         double = copy(self)
-        double.run, double.debug_info = replace(self.run, repeating=True), False
-        double.blobs = {name: Blob(blob.shape, self.run.device) for name, blob in self.blobs.items()}
+        double.run, double.debug_info, double.callbacks = replace(self.run, repeating=True), False, {}
+        double.blobs = self._blobs({name: blob.shape for name, blob in self.blobs.items()})
+        double._weigh_losses()
         for name in self.input_values:
             double.blobs[name].data_mirror.set(self.blobs[name].data_mirror.tensor().clone())
         double._fast = double._seen = None
         return double
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Net:
+        """The same net with weights, blobs and layers of its own; it opens files anew, and calls nobody."""
+        twin = memo[id(self)] = copy(self)
+        twin.callbacks, twin._fast, twin._seen = {}, None, None
+        vars(twin).update(deepcopy(vars(twin), memo))
+        return twin
+
+    def move_to(self, device: torch.device) -> None:
+        """Compute on another device from now on: that of the weights."""
+        self.run.device = device
+        self.channels_last = devices.channels_last((node.type for node in self.graph.nodes), device)
+        for parameter in self.parameters:
+            parameter.tensor.data = self.arranged(parameter.tensor.data.contiguous())
+            parameter.become(parameter.tensor)
+        for blob in self.blobs.values():
+            blob.to(device)
+        self.replan()
+
+    def replan(self) -> None:
+        """Plan anew before the next pass: shapes have changed, or tensors lie elsewhere."""
+        self._fast = self._seen = None
 
     def pull(self) -> None:
         """Take in what people wrote to parameter arrays they hold."""
@@ -221,7 +295,9 @@ class Net:
         """The weight tensors of a layer, in its own shapes; detached where this layer adds no gradient to them."""
         tensors = []
         for blob, index in zip(self.rows[node], self.graph.nodes[node].weights, strict=True):
-            tensor = blob.owner.tensor if self.graph.weights[index].wanted else blob.owner.tensor.detach()
+            tensor = blob.owner.tensor
+            if tensor.requires_grad and not self.graph.weights[index].wanted:
+                tensor = tensor.detach()
             tensors.append(tensor.reshape(blob.shape) if isinstance(blob, SharedView) else tensor)
         return tensors
 
@@ -238,21 +314,20 @@ class Net:
         Raises:
             LayerError: a layer cannot take its new bottoms, or would need weights of another shape.
         """
-        values = list(self.graph.values)
-        for blob, value in self.input_values.items():
-            values[value] = replace(values[value], shape=self.blobs[blob].shape)
-        for node in self.graph.nodes:
-            if node.type == "Input":
-                continue
-            tops = node.layer.shapes([values[index].shape for index in node.reads])
-            node.layer.raise_faults()
-            for index, shape in zip(node.writes, tops, strict=True):
-                values[index] = replace(values[index], shape=tuple(shape))
-        if tuple(values) != self.graph.values:
-            self.graph = replace(self.graph, values=tuple(values))
-            self._fast = self._seen = None
-        for blob, value in self.graph.blobs.items():
-            self.blobs[blob].reshape(*(values[value].shape or ()))
+        self.tell_shapes({value: self.blobs[blob].shape for blob, value in self.input_values.items()})
+        for blob in self.graph.blobs:
+            self.blobs[blob].reshape(*(self.graph.shape(blob) or ()))
+
+    def tell_shapes(self, given: Mapping[int, Shape]) -> None:
+        """Tell all layers the shapes that follow from those of the values that passes begin with; blobs keep theirs.
+
+        Raises:
+            LayerError: as in `reshape`; the layers know the shapes they knew before, then.
+        """
+        graph = reshaped(self.graph, given)
+        if graph.values != self.graph.values:
+            self.graph = graph
+            self.replan()
 
     # -- what it says ---------------------------------------------------------------------------------------------
 
@@ -302,13 +377,29 @@ class Net:
             rows.append((node.param, values, [blob.diff.copy() for blob in row] if diff else []))
         return rows
 
-    def save(self, path: str, diff: bool = False) -> None:
-        """Write the weights (and gradients) as a caffemodel, atomically.
+    def share(self, other: Net) -> None:
+        """Use the weights of another net's layers of the same names, in their memory; gradients stay this net's own.
 
         Raises:
-            SnapshotError: the file cannot be written.
+            SnapshotError: layers of one name have weights of other shapes, or lie on other devices; nothing is changed.
         """
-        write_weights(path, NetParts(self.name, [LayerParts(*parts) for parts in self.arrays(diff)]))
+        weight_loading.share(list(self.named_rows()), list(other.named_rows()))
+
+    def save(self, path: str, *, diff: bool = False, best: Any = None, as_hdf5: bool = False) -> None:
+        """Write the weights (and gradients) as a caffemodel or in HDF5, atomically.
+
+        Args:
+            best: what they are the best of (a BestOf), to be noted in the file.
+
+        Raises:
+            SnapshotError: the file cannot be written, or HDF5 cannot hold a layer's name.
+        """
+        layers = [LayerParts(*parts) for parts in self.arrays(diff)]
+        if as_hdf5:
+            owned = {(parameter.layer, parameter.slot) for parameter in self.parameters}
+            hdf5.write_weights(path, layers, owned, best)
+        else:
+            write_weights(path, NetParts(self.name, layers, best))
 
     def close(self) -> None:
         """Release files and threads of the layers; a file that a layer writes is whole then."""

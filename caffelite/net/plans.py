@@ -7,7 +7,7 @@ anywhere, as the original did.  Both call the same `Layer.forward`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,17 +16,24 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..errors import CaffeliteError, Fault, LayerError
-from ..graph import Node
+from ..graph import Graph, Node
 from ..layerkit import Run
 from .steps import Step, compile_steps, memory, overwritten, refusals, slots, varying, weighted
 
 if TYPE_CHECKING:
     from .net import Net
 
+Table = list[torch.Tensor | None]
+"""The values of a pass by slot, as far as they are there yet, and still."""
 
-def _call(layer: object, node: Node, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]):  # type: ignore[no-untyped-def]
+
+def call(
+    node: Node, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
+) -> Sequence[torch.Tensor | None]:
+    """What a layer's forward gives; an error of torch's in it is the layer's."""
     try:
-        return layer.forward(run, bottoms, weights)  # type: ignore[attr-defined]
+        tops: Sequence[torch.Tensor | None] = node.layer.forward(run, bottoms, weights)
+        return tops
     except CaffeliteError:
         raise
     except RuntimeError as error:
@@ -54,17 +61,21 @@ def _reading(last: Callable[[], torch.Tensor]) -> AbstractContextManager[object]
 
 
 class FastPlan:
-    """Everything from data to losses in one autograd graph; only losses and outputs survive a pass."""
+    """Everything from data to losses in one autograd graph; only losses and outputs survive a pass.
 
-    def __init__(self, net: Net) -> None:
-        graph = net.graph
+    Args:
+        graph: where gradients flow: the net's own, or what :func:`caffelite.graph.flow_everywhere` makes of it.
+    """
+
+    def __init__(self, net: Net, graph: Graph | None = None) -> None:
+        graph = net.graph if graph is None else graph
         self.net = net
         self.slot = slots(graph)
         self.outputs = {blob: graph.blobs[blob] for blob in graph.outputs}
         losses = weighted(graph)
         read = {
             value
-            for node in graph.nodes
+            for node in net.graph.nodes
             if node.needs_backward
             for value, need in zip(node.reads, node.bottom_needs, strict=True)
             if need
@@ -72,11 +83,8 @@ class FastPlan:
         # Where a later layer reads a loss, its backward overwrites the gradient that the loss weight is, as in the
         # original: the weight counts for the loss that is told, not for the gradient.
         self.losses = [(self.slot[value], weight, value not in read) for value, weight in losses]
-        self.steps: list[Step] = compile_steps(net, {*self.outputs.values(), *(value for value, _ in losses)})
-        self.table: list[torch.Tensor | None] = [None] * len(graph.values)
-        self.reread: dict[int, torch.Tensor | None] = {
-            step.reread: None for step in self.steps if step.reread is not None
-        }
+        self.steps: list[Step] = compile_steps(net, graph, {*self.outputs.values(), *(value for value, _ in losses)})
+        self.reread = frozenset(step.reread for step in self.steps if step.reread is not None)
         self.trainable = any(step.node.needs_backward for step in self.steps)
         self.refused = [fault for faults in refusals(graph).values() for fault in faults]
 
@@ -84,60 +92,68 @@ class FastPlan:
         """One pass; returns the weighted loss, still attached to its graph when a backward is to follow."""
         if backward and self.refused:
             raise LayerError(self.refused)
-        net, run, table = self.net, self.net.run, self.table
-        for blob, value in net.input_values.items():
-            table[value] = net.arranged(net.blobs[blob].data_mirror.tensor())
-        grad = backward and self.trainable
-        with torch.set_grad_enabled(grad):
-            for step in self.steps:
-                bottoms: list[torch.Tensor] = [table[index] for index in step.reads]  # type: ignore[misc]
-                for position in step.stop:
-                    bottoms[position] = bottoms[position].detach()
-                if step.varies:
-                    _tell_shapes(step.node, bottoms)
-                if grad:
-                    for position in step.flattens:
-                        # Pooling's backward copies twice over when its gradient comes in another order than its input.
-                        if bottoms[position].requires_grad:
-                            bottoms[position].register_hook(net.arranged)
-                if grad and step.silent:
-                    with torch.no_grad():
-                        tops = _call(step.layer, step.node, run, bottoms, step.weights)
-                else:
-                    weights = net.weights_of(step.node.index) if step.reshaping else step.weights
-                    with self._rereading(step) if step.reread is not None else nullcontext():
-                        tops = _call(step.layer, step.node, run, bottoms, weights)
-                if not step.reads:
-                    tops = [net.arranged(top) for top in tops]
-                for index, top in zip(step.writes, tops, strict=True):
-                    table[index] = top
-                    if index in self.reread:
-                        self.reread[index] = top
-                for index in step.frees:
-                    table[index] = None
-            loss = self._loss()
+        net = self.net
+        given = {value: net.blobs[blob].data_mirror.tensor() for blob, value in net.input_values.items()}
+        with torch.set_grad_enabled(backward and self.trainable):
+            table = self.run(given)
+            loss = self.loss(table)
         for blob, value in self.outputs.items():
             kept = table[self.slot[value]]
             if kept is not None:
                 net.blobs[blob].reshape(*kept.shape)
                 net.blobs[blob].data_mirror.set(kept.detach())
-        for index in range(len(table)):
-            table[index] = None
-        run.position += 1
+        net.run.position += 1
         return loss
 
-    def _rereading(self, step: Step) -> AbstractContextManager[object]:
-        def last() -> torch.Tensor:
-            value = self.reread[step.reread]  # type: ignore[index]
-            assert value is not None
-            return value
+    def run(self, given: Mapping[int, torch.Tensor]) -> Table:
+        """All layers, from the values that a pass begins with to those that are kept."""
+        net, grad = self.net, torch.is_grad_enabled()
+        table: Table = [None] * len(self.slot)
+        last: dict[int, torch.Tensor] = {}
+        for value, tensor in given.items():
+            table[value] = net.arranged(tensor)
+        for step in self.steps:
+            bottoms: list[torch.Tensor] = [table[index] for index in step.reads]  # type: ignore[misc]
+            for position in step.stop:
+                bottoms[position] = bottoms[position].detach()
+            if step.varies:
+                _tell_shapes(step.node, bottoms)
+            if grad:
+                for position in step.flattens:
+                    # Pooling's backward copies twice over when its gradient comes in another order than its input.
+                    if bottoms[position].requires_grad:
+                        bottoms[position].register_hook(net.arranged)
+            with self._context(step, last) if grad else nullcontext():
+                tops = self.compute(step, bottoms)
+            if not step.reads:
+                tops = [top if top is None else net.arranged(top) for top in tops]
+            for index, top in zip(step.writes, tops, strict=True):
+                if top is None:  # the net holds it
+                    continue
+                table[index] = top
+                if grad and index in self.reread:
+                    last[index] = top.detach()
+            for index in step.frees:
+                table[index] = None
+        return table
 
-        return _reading(last)
+    def compute(self, step: Step, bottoms: Sequence[torch.Tensor]) -> Sequence[torch.Tensor | None]:
+        """The tops of one layer."""
+        weights = self.net.weights_of(step.node.index) if step.reshaping else step.weights
+        return call(step.node, self.net.run, bottoms, weights)
 
-    def _loss(self) -> torch.Tensor:
+    @staticmethod
+    def _context(step: Step, last: Mapping[int, torch.Tensor]) -> AbstractContextManager[object]:
+        """What a layer computes in where gradients are wanted."""
+        if step.silent:
+            return torch.no_grad()
+        return nullcontext() if step.reread is None else _reading(lambda: last[step.reread])  # type: ignore[index]
+
+    def loss(self, table: Table) -> torch.Tensor:
+        """The weighted loss of a pass."""
         total: torch.Tensor | None = None
         for index, weight, counts in self.losses:
-            top = self.table[index]
+            top = table[index]
             assert top is not None
             top = top if counts else top.detach()
             term = top if top.dim() == 0 else top.sum()
@@ -149,17 +165,20 @@ class FastPlan:
         """Add the gradients of `loss` to those of the parameters."""
         if loss.requires_grad:
             loss.backward()
-        for index in self.reread:
-            self.reread[index] = None
 
 
 @dataclass(slots=True)
 class _Played:
-    """What a layer's forward left for its backward."""
+    """What a layer's forward left for its backward.
+
+    Attributes:
+        labels: by position, copies of the bottoms that the layer took as whole numbers.
+    """
 
     bottoms: list[torch.Tensor]
     weights: Sequence[torch.Tensor]
-    tops: list[torch.Tensor]
+    tops: list[torch.Tensor | None]
+    labels: dict[int, torch.Tensor]
 
 
 Watch = Callable[[str, int], None]
@@ -173,30 +192,26 @@ class ObservedPlan:
         self.net = net
         self.played: dict[int, _Played] = {}
         self.watch: Watch | None = None
+        self.written = set[int]()
         self.varying, self.refused = varying(net.graph), refusals(net.graph)
-        for value, weight in weighted(net.graph):
-            self._weigh(net.graph.values[value].blob, weight)
-
-    def _weigh(self, blob: str, weight: float) -> None:
-        """Put a loss weight where the original keeps it: in the blob's gradient."""
-        mirror = self.net.blobs[blob].diff_mirror
-        mirror.set(torch.full(mirror.shape, weight, device=self.net.run.device))
 
     def forward(self, first: int = 0, last: int | None = None) -> torch.Tensor:
         """Run the layers from `first` to `last`, both included; returns their weighted loss."""
         net, total = self.net, torch.zeros((), device=self.net.run.device)
         last = len(net.graph.nodes) - 1 if last is None else last
         for node in net.graph.nodes[first : last + 1]:
+            net.tell("before_forward", node.index)
             if node.type != "Input":
                 total = total + self._forward(node)
             if self.watch:
                 self.watch("forward", node.index)
+            net.tell("after_forward", node.index)
         net.run.position += 1
         return total
 
-    def _forward(self, node: Node) -> torch.Tensor:
-        net = self.net
-        bottoms = []
+    def _play(self, node: Node) -> _Played:
+        """Compute a layer's tops from what lies in the blobs of its bottoms."""
+        net, bottoms = self.net, []
         for position, blob in enumerate(node.bottoms):
             mirror = net.blobs[blob].data_mirror
             mirror.value = bottom = net.arranged(mirror.tensor())
@@ -204,33 +219,43 @@ class ObservedPlan:
         if node.index in self.varying:
             _tell_shapes(node, bottoms)
         with torch.set_grad_enabled(node.needs_backward):
-            weights = net.weights_of(node.index)
+            # `.data`: a backward that comes after the weights have changed takes them as they are, as the original's.
+            weights = [one.data.requires_grad_(one.requires_grad) for one in net.weights_of(node.index)]
             with self._rereading(node):
-                tops = list(_call(node.layer, node, net.run, bottoms, weights))
-        self.played[node.index] = _Played(bottoms, weights, tops)
+                tops = list(call(node, net.run, bottoms, weights))
+        taken = {position for position in node.layer.ungraded if position < len(bottoms) and node.needs_backward}
+        return _Played(bottoms, weights, tops, {position: bottoms[position].detach().clone() for position in taken})
+
+    def _forward(self, node: Node) -> torch.Tensor:
+        net = self.net
+        self.played[node.index] = played = self._play(node)
+        bottoms, tops = played.bottoms, played.tops
         loss = torch.zeros((), device=net.run.device)
         taken = {memory(bottom) for bottom in bottoms}
         for blob, top, weight in zip(node.tops, tops, node.loss_weights, strict=True):
+            if top is None:  # the net holds it
+                continue
             in_place, reshaped = blob in node.bottoms, tuple(top.shape) != net.blobs[blob].shape
             if reshaped:
                 net.blobs[blob].reshape(*top.shape)
-            net.blobs[blob].data_mirror.set(self._own(node, top.detach(), bottoms, set() if in_place else taken))
+            if not node.layer.sharing_bottoms:  # those of a Split are its bottom's memory
+                net.blobs[blob].data_mirror.set(self._own(top.detach(), bottoms, set() if in_place else taken))
             if weight:
                 loss = loss + top.detach().sum() * weight
                 if in_place or reshaped:  # another gradient stands there, or none
-                    self._weigh(blob, weight)
+                    net.weigh(blob, weight)
         return loss
 
     @staticmethod
-    def _own(node: Node, top: torch.Tensor, bottoms: Sequence[torch.Tensor], taken: set[int]) -> torch.Tensor:
+    def _own(top: torch.Tensor, bottoms: Sequence[torch.Tensor], taken: set[int]) -> torch.Tensor:
         """A top in memory of its own, so that writing to its array does not write to a bottom's.
 
-        Split, Flatten and their like share it as they do in the original, where the arrays are that memory; where
-        arrays are copies (channels_last order, a GPU) each blob keeps its own.
+        Flatten and its like share it as they do in the original, where the arrays are that memory; where arrays are
+        copies (channels_last order, a GPU) each blob keeps its own.
         """
         if memory(top) not in taken:
             return top
-        shares = node.layer.sharing_bottoms or (top.shape != bottoms[0].shape and top.numel() == bottoms[0].numel())
+        shares = top.shape != bottoms[0].shape and top.numel() == bottoms[0].numel()
         return top if shares and top.is_contiguous() and not top.is_cuda else top.clone()
 
     def _rereading(self, node: Node) -> AbstractContextManager[object]:
@@ -239,28 +264,67 @@ class ObservedPlan:
         mirror = self.net.blobs[node.tops[0]].data_mirror
         return _reading(lambda: self.net.arranged(mirror.tensor()))
 
+    def forget(self) -> None:
+        """Let go of everything that nobody holds an array of, but for what the net begins with."""
+        self.played.clear()
+        losses = {self.net.graph.values[value].blob for value, _ in weighted(self.net.graph)}
+        held = {id(self.net.blobs[name].data_mirror) for name in self.net.input_values}
+        for name, blob in self.net.blobs.items():
+            if id(blob.data_mirror) not in held:
+                blob.data_mirror.drop()
+            if name not in losses and name not in self.net.input_values:  # a loss has its weight there
+                blob.diff_mirror.drop()
+
     def backward(self, first: int | None = None, last: int = 0) -> None:
         """Run the layers' backward from `first` down to `last`, both included.
 
         A blob's gradient is overwritten, a parameter's is added to, as in the original.
         """
-        for blob in self.net.blobs.values():
-            if blob.data_mirror.lent:
-                blob.data_mirror.tensor()
+        lent = [blob.data_mirror for blob in self.net.blobs.values() if blob.data_mirror.lent]
+        for mirror in lent:
+            mirror.tensor()
+        self.written = {id(mirror) for mirror in lent}
         first = len(self.net.graph.nodes) - 1 if first is None else first
         for node in reversed(self.net.graph.nodes[last : first + 1]):
-            if node.needs_backward and node.index in self.played:
-                self._backward(node, self.played[node.index])
+            self.net.tell("before_backward", node.index)
+            if node.needs_backward and node.type != "Input":
+                self._backward(node)
             if node.needs_backward and self.watch:
                 self.watch("backward", node.index)
+            self.net.tell("after_backward", node.index)
 
-    def _backward(self, node: Node, played: _Played) -> None:
+    def _relabelled(self, node: Node, played: _Played) -> bool:
+        """Whether labels or indices were written since the layer's forward: the original's backward reads them anew."""
+        for position, then in played.labels.items():
+            mirror = self.net.blobs[node.bottoms[position]].data_mirror
+            if id(mirror) in self.written and not torch.equal(mirror.tensor().detach().reshape(then.shape), then):
+                return True
+        return False
+
+    def _replayed(self, node: Node) -> _Played:
+        """A forward for a backward that comes without one, as the original takes what lies in the blobs then; it
+        leaves no trace."""
+        remembered = {name: getattr(node.layer, name) for name in node.layer.remembers}
+        collected = [blob.owner.tensor.detach().clone() for blob in self.net.rows[node.index]]
+        played = self._play(node)
+        for name, value in remembered.items():
+            setattr(node.layer, name, value)
+        if node.layer.collects:
+            for blob, values in zip(self.net.rows[node.index], collected, strict=True):
+                blob.owner.tensor.data.copy_(values)
+        return played
+
+    def _backward(self, node: Node) -> None:
         net = self.net
         if node.index in self.refused:
             raise LayerError(self.refused[node.index])
+        played = self.played.get(node.index)
+        if played is None or self._relabelled(node, played):
+            played = self._replayed(node)
         wanted = [bottom for bottom in played.bottoms if bottom.requires_grad]
         weights = [weight for weight in played.weights if weight.requires_grad]
-        live = [(top, blob) for top, blob in zip(played.tops, node.tops, strict=True) if top.requires_grad]
+        tops = zip(played.tops, node.tops, strict=True)
+        live = [(top, blob) for top, blob in tops if top is not None and top.requires_grad]
         above = [net.blobs[blob].diff_mirror.tensor().reshape(top.shape) for top, blob in live]
         gradients: Sequence[torch.Tensor | None] = [None] * (len(wanted) + len(weights))
         if live and (wanted or weights):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -32,7 +32,6 @@ class Step:
     """
 
     node: Node
-    layer: Any
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     weights: Sequence[torch.Tensor] = ()
@@ -105,23 +104,27 @@ def refusals(graph: Graph) -> dict[int, list[Fault]]:
     return found
 
 
-def _flattens(net: Net, node: Node) -> tuple[int, ...]:
-    shapes = [net.graph.values[index].shape or () for index in node.reads]
-    if not net.channels_last or all(len(net.graph.values[index].shape or ()) == 4 for index in node.writes):
+def _flattens(graph: Graph, node: Node) -> tuple[int, ...]:
+    shapes = [graph.values[index].shape or () for index in node.reads]
+    if all(len(graph.values[index].shape or ()) == 4 for index in node.writes):
         return ()
     return tuple(position for position, shape in enumerate(shapes) if len(shape) == 4 and node.bottom_needs[position])
 
 
-def compile_steps(net: Net, kept: set[int]) -> list[Step]:
-    """The steps of the fast plan; `kept` are values that must survive the pass (losses, outputs)."""
-    graph = net.graph
+def compile_steps(net: Net, graph: Graph, kept: set[int]) -> list[Step]:
+    """The steps of the fast plan.
+
+    Args:
+        graph: the net's, or the same with gradients flowing elsewhere.
+        kept: values that must survive the pass (losses, outputs).
+    """
     slot = slots(graph)
     carries = [False] * len(graph.values)
     steps, last, behind = list[Step](), dict[int, int](), varying(graph)
     for node in graph.nodes:
         if node.layer.sharing_bottoms or node.type == "Input":
             for value in node.writes:
-                carries[value] = bool(node.reads) and carries[node.reads[0]]
+                carries[value] = carries[node.reads[0]] if node.reads else node.needs_backward
             continue
         reads = tuple(slot[value] for value in node.reads)
         stop = tuple(
@@ -133,8 +136,9 @@ def compile_steps(net: Net, kept: set[int]) -> list[Step]:
             carries[value] = node.needs_backward
         writes, weights = tuple(slot[value] for value in node.writes), net.weights_of(node.index)
         reshaping = any(isinstance(blob, SharedView) for blob in net.rows[node.index])
-        step = Step(node, node.layer, reads, writes, weights, reshaping, stop)
-        step.flattens, step.silent = _flattens(net, node), not node.needs_backward
+        step = Step(node, reads, writes, weights, reshaping, stop)
+        step.flattens = _flattens(graph, node) if net.channels_last else ()
+        step.silent = not node.needs_backward
         step.reread, step.varies = overwritten(graph, node), node.index in behind
         for index in (*reads, *step.writes):
             last[index] = len(steps)

@@ -128,3 +128,44 @@ def load(
         if row and id(row) not in seen
     ]
     return report
+
+
+def share(rows: Sequence[tuple[str, Sequence[Row]]], sources: Sequence[tuple[str, Sequence[Row]]]) -> None:
+    """Let the weights of layers have their values in the memory of those of the same name; gradients stay their own.
+
+    Source: `Net::ShareTrainedLayersWith`, `src/caffe/net.cpp`.
+
+    Args:
+        rows: the layers of a net in order: name, weights.
+        sources: those of the net whose memory is used; layers that only one of the two has are passed over.
+
+    Raises:
+        SnapshotError: weights do not fit.  Nothing is changed then.
+    """
+    named = by_name(rows)
+    pairs = [
+        (name, mine, theirs)
+        for name, many in by_name(sources).items()
+        for mine, theirs in zip(named.get(name, ()), many, strict=False)
+    ]
+    faults = [fault for name, mine, theirs in pairs for fault in _unshareable(name, mine, theirs)]
+    if faults:
+        raise SnapshotError(faults)
+    for _, mine, theirs in pairs:
+        for blob, source in zip(mine, theirs, strict=True):
+            blob.owner.share(source.owner)
+
+
+def _unshareable(layer: str, mine: Sequence[Row], theirs: Sequence[Row]) -> list[Fault]:
+    help = "rename one of the two layers to keep its own weights"
+    if len(mine) != len(theirs):
+        return [Fault(f"has {len(mine)} weights here and {len(theirs)} in the other net", None, help, layer)]
+    faults = []
+    for slot, (blob, source) in enumerate(zip(mine, theirs, strict=True)):
+        if blob.shape != source.shape:
+            text = f"weight {slot} has shape {blob.shape} here and {source.shape} in the other net"
+            faults.append(Fault(text, None, help, layer))
+        elif blob.owner.tensor.device != source.owner.tensor.device:
+            where = f"{blob.owner.tensor.device} here and on {source.owner.tensor.device} in the other net"
+            faults.append(Fault(f"weight {slot} is on {where}", None, "make both nets on one device", layer))
+    return faults

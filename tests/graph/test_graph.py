@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from caffelite.errors import GraphError
+from caffelite.errors import GraphError, LayerError
+from caffelite.graph import blob_behind, flow_everywhere, reshaped
 from caffelite.proto import TEST, TRAIN
 
 from ..nets import graph_of
@@ -90,6 +91,40 @@ def test_propagate_down_false_ends_the_gradient():
 def test_a_branch_without_a_loss_gets_no_gradient():
     text = LABELS + ip("a", "x", "y") + LOSS + ip("side", "y", "s")
     assert needs(graph_of(text))["side"] == (False, (False,))
+
+
+def test_as_part_of_a_program_gradients_reach_everything_but_labels_and_what_propagate_down_keeps_them_from():
+    stopped = ip("b", "h", "y", more="propagate_down: false")
+    graph = graph_of(LABELS + ip("a", "x", "h", more="param { lr_mult: 0 }") + stopped + ip("side", "h", "s") + LOSS)
+    flow = needs(flow_everywhere(graph))
+    assert all(needed for needed, _ in flow.values())
+    assert [flow[name][1] for name in ("a", "b", "side", "loss")] == [(True,), (False,), (True,), (True, False)]
+
+
+RESHAPE = 'layer { name: "r" type: "Reshape" bottom: "x" top: "r" reshape_param { shape { dim: 0 dim: -1 } } }\n'
+
+
+def test_shapes_follow_from_those_of_the_inputs():
+    graph = graph_of(INPUT + RESHAPE + ip("a", "r", "y"))
+    other = reshaped(graph, {graph.blobs["x"]: (7, 3, 1)})
+    assert [other.shape(blob) for blob in ("x", "r", "y")] == [(7, 3, 1), (7, 3), (7, 4)]
+    assert graph.shape("y") == (2, 4)
+
+
+def test_layers_that_refuse_new_shapes_keep_the_old_ones():
+    graph = graph_of(INPUT + RESHAPE + ip("a", "r", "y"))
+    with pytest.raises(LayerError, match="the weights are for 3 inputs"):
+        reshaped(graph, {graph.blobs["x"]: (7, 5)})
+    assert graph.nodes[1].layer.top == (2, 3)
+
+
+def test_the_top_of_an_inserted_split_is_called_as_in_the_prototxt():
+    split = 'layer { name: "split" type: "Split" bottom: "y" top: "split_0" top: "z" }\n'
+    graph = graph_of(INPUT + ip("a", "x", "y", more="loss_weight: 1") + split)
+    inserted, written = (node for node in graph.nodes if node.type == "Split")
+    assert [blob_behind(inserted, top) for top in inserted.tops] == ["y", "y"]
+    assert [blob_behind(written, top) for top in written.tops] == ["split_0", "z"]
+    assert blob_behind(graph.nodes[1], "y") == "y"
 
 
 def test_shared_weights_have_one_owner_and_its_multipliers():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 
 import numpy as np
@@ -99,3 +100,58 @@ def test_a_scalar_is_an_array_without_axes():
 
 def test_values_that_nobody_set_are_zeros():
     assert not Mirror((2, 3)).array().any()
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_what_others_make_of_a_fixed_tensor_is_not_undone(memory_format):
+    """As an optimizer does it, which tells nobody; neither does `data`."""
+    leaf = torch.nn.Parameter(tensor(memory_format))
+    mirror = Mirror(leaf.shape, leaf, fixed=True)
+    array = mirror.array()
+    with torch.no_grad():
+        leaf.mul_(2)
+    leaf.data.add_(1)
+    assert mirror.tensor() is leaf
+    assert np.array_equal(mirror.array(), 2 * np.arange(48).reshape(2, 3, 2, 4) + 1)
+    assert mirror.array() is array
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_what_was_written_to_an_array_is_added_to_what_others_made(memory_format):
+    leaf = tensor(memory_format)
+    mirror = Mirror(leaf.shape, leaf, fixed=True)
+    array = mirror.array()
+    leaf.zero_()
+    array[1, 2, 0] = np.nan
+    array[0, 0, 0, 0] = 5
+    wanted = np.zeros((2, 3, 2, 4))
+    wanted[1, 2, 0], wanted[0, 0, 0, 0] = np.nan, 5
+    if memory_format == torch.channels_last:  # else both are one memory
+        assert array[0, 0, 0, 1] == 1
+    np.testing.assert_array_equal(mirror.tensor(), wanted)
+    np.testing.assert_array_equal(array, wanted)
+    leaf.fill_(7)
+    assert (mirror.array() == 7).all()
+
+
+def test_an_array_follows_a_tensor_to_other_memory():
+    leaf = torch.nn.Parameter(tensor(torch.contiguous_format))
+    mirror = Mirror(leaf.shape, leaf, fixed=True)
+    array = mirror.array()
+    leaf.data = leaf.data + 1
+    mirror.tensor()
+    assert array[0, 0, 0, 0] == 1
+    array[0, 0, 0, 0] = 9
+    assert mirror.tensor()[0, 0, 0, 0] == 9
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_a_copy_has_what_was_written_and_nobodys_array(memory_format):
+    mirror = Mirror((2, 3, 2, 4), tensor(memory_format))
+    array = mirror.array()
+    array[...] = 3
+    twin = copy.deepcopy(mirror)
+    array[...] = 4
+    assert (twin.array() == 3).all()
+    assert twin.array() is not array
+    assert copy.deepcopy(Mirror((2,))).value is None

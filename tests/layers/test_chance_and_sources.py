@@ -8,6 +8,7 @@ import torch
 
 from caffelite.layerkit import Layer
 
+from ..nets import net_of
 from .alone import build, run_at
 
 DROPOUT = 'name: "d" type: "Dropout" bottom: "x" top: "y" dropout_param {{ dropout_ratio: {} }}'
@@ -51,17 +52,29 @@ def test_dropout_gives_the_gradient_the_mask_of_its_forward() -> None:
     assert torch.equal(torch.autograd.grad(y.sum(), x)[0], y.detach())
 
 
-def test_dummy_data_draws_anew_but_keeps_its_constants() -> None:
-    layer, _ = build(
-        'name: "d" type: "DummyData" top: "a" top: "b" dummy_data_param { shape { dim: 4 dim: 5 } '
-        'data_filler { value: 3 } data_filler { type: "gaussian" } }'
-    )
-    constant, random = layer.forward(run_at(0), [], [])
-    again, other = layer.forward(run_at(1), [], [])
-    assert constant.tolist() == [[3.0] * 5] * 4
-    assert again is constant
-    assert not torch.equal(random, other)
-    assert torch.equal(random, layer.forward(run_at(0), [], [])[1])
+DUMMY = """
+layer { name: "d" type: "DummyData" top: "a" top: "b" top: "c" dummy_data_param {
+  shape { dim: 2 dim: 3 dim: 2 dim: 2 } shape { dim: 2 } shape { dim: 2 dim: 3 dim: 2 dim: 2 }
+  data_filler { value: 3 } data_filler { type: "gaussian" } data_filler { value: 5 } } }
+layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "c" top: "y" }
+layer { name: "r" type: "Reduction" bottom: "b" top: "z" }
+"""
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_dummy_data_draws_anew_but_keeps_its_constants_and_what_is_written_there(observed) -> None:
+    net = net_of(DUMMY, observed=observed)
+    assert net.blobs["a"].data.tolist() == np.full((2, 3, 2, 2), 3).tolist()
+    net.forward()
+    drawn = net.blobs["z"].data.copy()
+    assert (net.blobs["y"].data == 8).all()
+    net.blobs["a"].data[1, 2] = 7
+    for _ in range(2):
+        net.forward()
+        assert (net.blobs["y"].data[1, 2] == 12).all()
+        assert (net.blobs["y"].data[0] == 8).all()
+        assert (net.blobs["a"].data[1, 2] == 7).all()
+    assert net.blobs["z"].data != drawn
 
 
 def test_dummy_data_fills_tops_of_one_filler_differently() -> None:

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from caffelite import assembly
-from caffelite.commands import run
+from caffelite.commands import perform
 from caffelite.errors import CaffeliteError, LayerError
 from caffelite.graph import state_of
 from caffelite.net import Net
@@ -432,7 +432,7 @@ def test_names_that_are_no_identifiers_and_names_given() -> None:
 def test_a_bottom_no_formula_reads_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(FILED.replace("SETTINGS", 'expression_param { formula: "b0 + t" }'))
-    assert run(["check", str(path), "--phase", "TRAIN"]) == 0
+    assert perform(["check", str(path), "--phase", "TRAIN"]) == 0
     assert f'{path}:3:50: warning: layer "e" (Expression): no formula reads its bottom "h"' in capsys.readouterr().out
 
 

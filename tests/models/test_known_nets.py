@@ -154,7 +154,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     gradients["data"] = net.blobs["data"].diff_mirror.tensor()
     statistics = {p.name: p.tensor.detach().clone() for p in net.parameters if p.name.startswith("bn")}
     deploy = built(folder / "deploy.prototxt", TEST, tuple(images.shape), share=net)
-    assert {id(parameter) for parameter in deploy.parameters} <= {id(parameter) for parameter in net.parameters}
+    assert {parameter.memory for parameter in deploy.parameters} <= {parameter.memory for parameter in net.parameters}
     feed(deploy, images)
     deploy.forward()
     used = {blob: deploy.blobs[blob].data_mirror.tensor() for blob in (*kind.losses, "prob") if blob in deploy.blobs}

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from caffelite import assembly
-from caffelite.commands import run
+from caffelite.commands import perform
 from caffelite.errors import CaffeliteError, DataError, GraphError, LayerError
 from caffelite.proto import TEST, TRAIN
 
@@ -284,6 +284,6 @@ def test_settings_without_effect_are_warned_of_once_and_strictly_are_errors(tmp_
 def test_check_finds_settings_without_effect(tmp_path, capsys):
     path = tmp_path / "net.prototxt"
     path.write_text(USELESS)
-    assert run(["check", str(path)]) == 0
+    assert perform(["check", str(path)]) == 0
     assert "ok (1 warning)" in capsys.readouterr().out
-    assert run(["check", str(path), "--strict"]) == 1
+    assert perform(["check", str(path), "--strict"]) == 1

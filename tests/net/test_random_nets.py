@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from caffelite.net.module import NetModule
+
 from ..nets import net_of
 
 Shape = tuple[int, ...]
@@ -78,8 +80,9 @@ class Draft:
         return name
 
     def evaluate(self, inputs, weights):
-        """The loss and the gradient of each weight that gets one, by plain autograd."""
-        env = {blob: torch.tensor(values, dtype=torch.float64) for blob, values in inputs.items()}
+        """The loss and the gradient of each weight and input that gets one, by plain autograd."""
+        given = {blob: torch.tensor(values, dtype=torch.float64, requires_grad=True) for blob, values in inputs.items()}
+        env = dict(given)
         leaves = {
             layer: [torch.tensor(w, dtype=torch.float64, requires_grad=self.learned[layer]) for w in row]
             for layer, row in weights.items()
@@ -87,7 +90,8 @@ class Draft:
         total = sum((run(env, leaves) for run in self.program), torch.zeros((), dtype=torch.float64))
         if total.requires_grad:
             total.backward()
-        return float(total.detach()), {layer: [leaf.grad for leaf in row] for layer, row in leaves.items()}
+        gradients = {layer: [leaf.grad for leaf in row] for layer, row in leaves.items()}
+        return float(total.detach()), gradients, {blob: leaf.grad for blob, leaf in given.items()}
 
 
 def images(draft):
@@ -264,24 +268,34 @@ def made(draft, inputs, observed):
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(draft=drafts(), seed=st.integers(0, 10_000))
-def test_both_plans_agree_with_plain_autograd(draft, seed):
+def test_both_plans_and_the_module_agree_with_plain_autograd(draft, seed):
     generator = np.random.default_rng(seed)
     inputs = {blob: generator.standard_normal(shape).astype(np.float32) for blob, shape in INPUTS.items()}
     inputs["label"] = generator.integers(0, 2, BATCH).astype(np.float32)
-    fast, observed = made(draft, inputs, False), made(draft, inputs, True)
+    fast, observed, called = made(draft, inputs, False), made(draft, inputs, True), made(draft, inputs, False)
     weights = {}
     for layer, row in fast.params.items():
         if draft.owners[layer] == layer:
             weights[layer] = [generator.standard_normal(blob.shape).astype(np.float32) / 2 for blob in row]
-            for net in (fast, observed):
+            for net in (fast, observed, called):
                 for blob, values in zip(net.params[layer], weights[layer], strict=True):
                     blob.data[...] = values
-    wanted, gradients = draft.evaluate(inputs, weights)
+    wanted, gradients, of_inputs = draft.evaluate(inputs, weights)
+    tensors = {blob: torch.from_numpy(values).requires_grad_() for blob, values in inputs.items()}
+    loss = NetModule(called).weighted_loss(**tensors)
+    np.testing.assert_allclose(float(loss.detach()), wanted, rtol=1e-4, atol=1e-4)
+    if loss.requires_grad:
+        loss.backward()
     for net in (fast, observed):
         np.testing.assert_allclose(float(net.forward_backward()), wanted, rtol=1e-4, atol=1e-4)
     for layer, row in gradients.items():
         for slot, gradient in enumerate(row):
             expected = 0.0 if gradient is None else gradient.numpy()
             scale = 1e-5 + 1e-4 * float(np.abs(expected).max())
-            for net in (fast, observed):
+            for net in (fast, observed, called):
                 np.testing.assert_allclose(net.params[layer][slot].diff, expected, rtol=1e-3, atol=scale)
+    assert tensors["label"].grad is None
+    for blob, expected in of_inputs.items():
+        if expected is not None:
+            scale = 1e-5 + 1e-4 * float(expected.abs().max())
+            np.testing.assert_allclose(tensors[blob].grad, expected, rtol=1e-3, atol=scale)
