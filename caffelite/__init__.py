@@ -1,12 +1,14 @@
 """caffelite: Caffe's way of working on PyTorch's engine.
 
-    import caffelite
-    net = caffelite.Net("deploy.prototxt", caffelite.TEST, weights="lenet.caffemodel")
-    solver = caffelite.get_solver("solver.prototxt")
+    import caffelite as caffe
+    net = caffe.Net("deploy.prototxt", caffe.TEST, weights="lenet.caffemodel")
+    solver = caffe.get_solver("solver.prototxt")
     solver.step(100)
 
-The solver types are torch optimizers, too: `caffelite.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)`.
-Layers of one's own derive from `caffelite.Layer` (the original's protocol) or `caffelite.TorchLayer` (a torch module).
+Every name of the original's Python module is here (:mod:`caffelite.pycaffe`); `install_as_caffe()` lets scripts that
+say `import caffe` run unchanged.  Beyond it: `caffelite.load("net.prototxt", "lenet.caffemodel")` is the net as a torch
+module, the solver types are torch optimizers (`caffelite.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)`), and
+layers of one's own derive from `caffelite.Layer` (the original's protocol) or `caffelite.TorchLayer` (a torch module).
 Names are imported when they are first used, so `import caffelite` does not load torch.
 """
 
@@ -18,56 +20,49 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "Net": ".pycaffe.net",
-    "SGDSolver": ".pycaffe.solver",
-    "get_solver": ".pycaffe.solver",
-    "Layer": ".layerkit.python_layer",
     "TorchLayer": ".layerkit.torch_layer",
-    "set_device": ".pycaffe.state",
-    "set_mode_cpu": ".pycaffe.state",
-    "set_mode_gpu": ".pycaffe.state",
-    "set_random_seed": ".pycaffe.state",
     "optim": ".optim",
+    "pycaffe": ".pycaffe",
+    "install_as_caffe": ".pycaffe.alias",
     "CaffeliteError": ".errors",
-    "TEST": ".proto",
-    "TRAIN": ".proto",
+    "load": ".assembly",
+    "from_state_dict": ".net.exchange",
+    "to_state_dict": ".net.exchange",
+    "classify": ".pycaffe.classification",
 }
+"""What the original's module does not have; the rest is pycaffe's."""
 
 if TYPE_CHECKING:
-    from . import optim
-    from .errors import CaffeliteError
-    from .layerkit.python_layer import Layer
-    from .layerkit.torch_layer import TorchLayer
-    from .proto import TEST, TRAIN
-    from .pycaffe.net import Net
-    from .pycaffe.solver import SGDSolver, get_solver
-    from .pycaffe.state import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
+    from . import layers as layers
+    from . import optim as optim
+    from . import proto as proto
+    from .assembly import load as load
+    from .errors import CaffeliteError as CaffeliteError
+    from .layerkit.torch_layer import TorchLayer as TorchLayer
+    from .net.exchange import from_state_dict as from_state_dict
+    from .net.exchange import to_state_dict as to_state_dict
+    from .pycaffe import *  # noqa: F403
+    from .pycaffe.alias import install_as_caffe as install_as_caffe
+    from .pycaffe.classification import classify as classify
 
-__all__ = [
-    "TEST",
-    "TRAIN",
-    "CaffeliteError",
-    "Layer",
-    "Net",
-    "SGDSolver",
-    "TorchLayer",
-    "get_solver",
-    "optim",
-    "set_device",
-    "set_mode_cpu",
-    "set_mode_gpu",
-    "set_random_seed",
-]
+__all__ = ["CaffeliteError", "TorchLayer", "install_as_caffe", "optim"]
+
+# By its name, as of everything here: the rooms below may import this module for its version.
+importlib.import_module(".pycaffe.alias", __name__).complete()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name in _ROOMS:
+        value = importlib.import_module(_ROOMS[name], __name__)
+        if not _ROOMS[name].endswith(f".{name}"):
+            value = getattr(value, name)
+    elif name.startswith("_"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = importlib.import_module(_ROOMS[name], __name__)
-    value = room if _ROOMS[name] == f".{name}" else getattr(room, name)
+    else:
+        value = getattr(importlib.import_module(".pycaffe", __name__), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted({*globals(), *_ROOMS, *importlib.import_module(".pycaffe", __name__).names()})

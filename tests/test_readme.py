@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from caffelite.commands import cli, run
+from caffelite.commands import cli, perform
 from caffelite.commands._argv import normalised
 from tests.conftest import REPO
 
@@ -31,7 +31,7 @@ def test_the_fault_it_shows_is_printed_so(
     broken.parent.mkdir(parents=True)
     broken.write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert run(["check", path]) == 1
+    assert perform(["check", path]) == 1
     assert shown in capsys.readouterr().out
 
 

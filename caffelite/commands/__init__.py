@@ -58,7 +58,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def run(arguments: Sequence[str]) -> int:
+def perform(arguments: Sequence[str]) -> int:
     """Run a command line (without the program's name).
 
     Returns:
@@ -111,4 +111,4 @@ def _fail(message: str, status: int) -> int:
 
 def main() -> NoReturn:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(perform(sys.argv[1:]))

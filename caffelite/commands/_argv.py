@@ -83,6 +83,8 @@ def _spelled(tokens: Sequence[str], command: click.Command, path: str) -> list[s
         if not _is_option(token):
             if not takes_arguments:
                 raise _unplaced(token, options, path)
+            if getattr(command, "leaves_rest", False):
+                return [*result, "--", token, *rest]
             result.append(token)
             continue
         option = options.get(_key(token))

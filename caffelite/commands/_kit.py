@@ -24,7 +24,12 @@ class Formatted(click.Command):
         summary: what the command does, in half a line.
         examples: command lines one can copy.
         notes: paragraphs for below the options.
+
+    Attributes:
+        leaves_rest: what follows the first argument belongs to whatever that argument names.
     """
+
+    leaves_rest = False
 
     def __init__(self, name: str, summary: str, examples: Sequence[str], notes: str = "", **kwargs: Any) -> None:
         settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -81,9 +86,11 @@ class PackageGroup(FormattedGroup):
         return super().resolve_command(ctx, args)
 
 
-def described(name: str, summary: str, examples: Sequence[str], notes: str = "") -> Callable[[Any], click.Command]:
+def described(
+    name: str, summary: str, examples: Sequence[str], notes: str = "", cls: type[Formatted] = Formatted
+) -> Callable[[Any], click.Command]:
     """Decorator: a command with its examples."""
-    return click.command(name, cls=Formatted, summary=summary, examples=examples, notes=notes)
+    return click.command(name, cls=cls, summary=summary, examples=examples, notes=notes)
 
 
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:

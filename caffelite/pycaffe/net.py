@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +18,14 @@ from ..net import Blob
 from ..net import Net as Core
 from ..proto import TEST, TRAIN
 from . import state
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from ..net.module import NetModule
+
+Path = str | os.PathLike[str]
+Arrays = dict[str, np.ndarray]
 
 
 class LayerView:
@@ -36,12 +47,17 @@ class Net:
     """A net whose every blob can be looked at.
 
     Args:
-        network_file: path of the prototxt.
+        network_file: path of the prototxt; or a NetParameter, such as NetSpec.to_proto() gives.
         phase: TRAIN or TEST.
-        level, stages: the rest of the NetState.
+        level, stages: the rest of the NetState; 0 and none where nothing is said.
         weights: path of a caffemodel to copy weights from.
 
     The old order `Net(network_file, weights, phase)` is understood too.
+
+    Attributes:
+        blobs: every blob by name, in the order in which they are computed.
+        params: the weight blobs of every layer that has any, by the layer's name.
+        layers: the layers in order, `layer_dict` by name; each has `type` and `blobs`.
 
     Raises:
         CaffeliteError: the file does not parse, the net does not fit together, or the weights do not fit the net.
@@ -49,21 +65,20 @@ class Net:
 
     def __init__(
         self,
-        network_file: str | os.PathLike[str],
-        phase: int | str = -1,
-        *old: int,
-        level: int = 0,
-        stages: list[str] | None = None,
-        weights: str | os.PathLike[str] | None = None,
+        network_file: Path | Message,
+        phase: int | Path = -1,
+        level: int | None = None,
+        stages: Sequence[str] | None = None,
+        weights: Path | None = None,
     ) -> None:
         if isinstance(phase, (str, os.PathLike)):
-            weights, phase = phase, old[0] if old else -1
+            weights, phase, level = phase, -1 if level is None else level, None
         if phase not in (TRAIN, TEST):
             raise UsageError("Net needs a phase", help="Net('net.prototxt', caffelite.TEST)")
         core = assembly.load_net(
             network_file,
             phase,
-            level=level,
+            level=level or 0,
             stages=stages or [],
             weights=[os.fspath(weights)] if weights is not None else [],
             device=state.current_device(),
@@ -83,15 +98,17 @@ class Net:
     def _wrap(self, core: Core) -> None:
         self.core = core
         # As in the original, `del net` closes files; at the end of the process the layers see to that.
-        weakref.finalize(self, core.close).atexit = False
+        self._files = weakref.finalize(self, core.close)
+        self._files.atexit = False
         self.blobs: OrderedDict[str, Blob] = OrderedDict(core.blobs)
         self.params: OrderedDict[str, list[Any]] = OrderedDict(core.params)
         nodes = list(zip(core.graph.nodes, core.rows, strict=True))
         self.layers = [
             LayerView(node.name, node.type, list(row), getattr(node.layer, "user", None)) for node, row in nodes
         ]
-        self._layer_names = [layer.name for layer in self.layers]
         self.layer_dict = OrderedDict((layer.name, layer) for layer in self.layers)
+
+    # -- what it is made of ---------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
@@ -123,81 +140,211 @@ class Net:
         """Loss weight by blob, 0 where there is none."""
         return OrderedDict((blob, self.core.loss_weight(blob)) for blob in self.blobs)
 
-    def _index(self, layer: str, last: bool = False) -> int:
-        if layer not in self.layer_dict:
-            raise UsageError(f"there is no layer {layer!r}", help=did_you_mean(layer, self._layer_names))
-        if last:
-            return len(self._layer_names) - 1 - self._layer_names[::-1].index(layer)
-        return self._layer_names.index(layer)
+    @property
+    def _layer_names(self) -> list[str]:
+        return [layer.name for layer in self.layers]
 
-    @staticmethod
-    def _put(blob: str, target: np.ndarray, values: np.ndarray) -> None:
-        """Copy values into an array of a blob, without repeating a batch of another size."""
-        shape = np.shape(values)
-        try:
-            if len(shape) == target.ndim and shape[:1] != target.shape[:1]:
-                raise ValueError
-            target[...] = values
-        except ValueError:
-            raise UsageError(
-                f"values of shape {shape} do not fit blob {blob!r} of shape {target.shape}",
-                help=f"net.blobs[{blob!r}].reshape(...) takes the net along",
-            ) from None
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.blobs)
+
+    @property
+    def _blobs(self) -> list[Blob]:
+        return list(self.blobs.values())
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    @property
+    def _inputs(self) -> list[int]:
+        return self._ids(self.inputs)
+
+    @property
+    def _outputs(self) -> list[int]:
+        return self._ids(self.outputs)
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        return self._ids(self.core.graph.nodes[layer].bottoms)
+
+    def _top_ids(self, layer: int) -> list[int]:
+        return self._ids(self.core.graph.nodes[layer].tops)
+
+    def _ids(self, blobs: Sequence[str]) -> list[int]:
+        names = self._blob_names
+        return [names.index(blob) for blob in blobs]
+
+    def _index(self, layer: str, last: bool = False) -> int:
+        names = self._layer_names
+        if layer not in names:
+            raise UsageError(f"there is no layer {layer!r}", help=did_you_mean(layer, names))
+        return len(names) - 1 - names[::-1].index(layer) if last else names.index(layer)
+
+    def __repr__(self) -> str:
+        from .notebook import text
+
+        return text(self.core.graph)
+
+    def _repr_html_(self) -> str:
+        from .notebook import html
+
+        return html(self.core.graph)
+
+    @cached_property
+    def module(self) -> NetModule:
+        """The net as a torch module, on the same memory (:class:`caffelite.net.module.NetModule`)."""
+        from ..net.module import NetModule
+
+        module = NetModule(self.core)
+        self._files.detach()  # the module may go on reading them
+        return module
+
+    # -- passes ---------------------------------------------------------------------------------------------------
+
+    def _fill(self, values: Mapping[str, np.ndarray], names: Sequence[str], part: str) -> None:
+        """Copy values into the data or diff of all blobs that are named, without repeating a batch of another size."""
+        what = {"data": "input", "diff": "output"}[part]
+        for blob in values:
+            if blob not in names:
+                help = did_you_mean(blob, names) or f"its {what}s: {', '.join(names) or 'none'}"
+                raise UsageError(f"{blob!r} is no {what} of this net", help=help)
+        missing = [blob for blob in names if blob not in values]
+        if values and missing:
+            text = f"values are given for some {what}s and not for {', '.join(map(repr, missing))}"
+            raise UsageError(text, help=f"give all of them, or none and write to net.blobs[...].{part}")
+        for blob, given in values.items():
+            _put(blob, getattr(self.blobs[blob], part), given)
+
+    def _known(self, names: Sequence[str]) -> dict[str, Blob]:
+        for blob in names:
+            if blob not in self.blobs:
+                raise UsageError(f"there is no blob {blob!r}", help=did_you_mean(blob, self.blobs))
+        return {blob: self.blobs[blob] for blob in names}
 
     def forward(
         self,
-        blobs: list[str] | None = None,
+        blobs: Sequence[str] | None = None,
         start: str | None = None,
         end: str | None = None,
         **inputs: np.ndarray,
-    ) -> dict[str, np.ndarray]:
+    ) -> Arrays:
         """Forward, from the layer `start` to the layer `end`, after copying `inputs` into the input blobs.
 
         Returns:
             By name the arrays of the output blobs (of `end`'s tops where it is given) and of `blobs`.
+
+        Raises:
+            UsageError: there is no such layer or blob, or not all inputs are given, or one of another shape.
         """
-        for blob, values in inputs.items():
-            if blob not in self.core.graph.inputs:
-                raise UsageError(f"{blob!r} is no input of this net", help=f"its inputs: {', '.join(self.inputs)}")
-            self._put(blob, self.blobs[blob].data, values)
-        self.core.follow_inputs()
-        self.core.pull()
         first = self._index(start) if start is not None else 0
         last = self._index(end, last=True) if end is not None else len(self.layers) - 1
-        self.core.observed_plan.forward(first, last)
-        self.core.push()
         names = self.top_names[end] if end is not None else self.outputs
-        return {blob: self.blobs[blob].data for blob in [*names, *(blobs or [])]}
+        wanted = self._known([*names, *(blobs or [])])
+        self._fill(inputs, self.inputs, "data")
+        self._forward(first, last)
+        return {name: blob.data for name, blob in wanted.items()}
+
+    def _forward(self, start: int, end: int) -> float:
+        self.core.follow_inputs()
+        self.core.pull()
+        loss = self.core.observed_plan.forward(start, end)
+        self.core.push()
+        return float(loss)
 
     def backward(
         self,
-        diffs: list[str] | None = None,
+        diffs: Sequence[str] | None = None,
         start: str | None = None,
         end: str | None = None,
-        **top_diffs: np.ndarray,
-    ) -> dict[str, np.ndarray]:
-        """Backward, from the layer `start` down to the layer `end`, after copying `top_diffs` into those blobs' diff.
+        **outputs: np.ndarray,
+    ) -> Arrays:
+        """Backward, from the layer `start` down to the layer `end`, after copying `outputs` into their blobs' diff.
 
         Blob gradients are overwritten, parameter gradients added to.
 
         Returns:
             By name the gradients of the inputs (of `end`'s bottoms where it is given) and of `diffs`.
+
+        Raises:
+            UsageError: there is no such layer or blob, or not all outputs are given, or one of another shape.
         """
-        for blob, values in top_diffs.items():
-            if blob not in self.blobs:
-                raise UsageError(f"there is no blob {blob!r}", help=did_you_mean(blob, self.blobs))
-            self._put(blob, self.blobs[blob].diff, values)
-        self.core.pull()
         first = self._index(start, last=True) if start is not None else len(self.layers) - 1
         last = self._index(end) if end is not None else 0
-        self.core.observed_plan.backward(first, last)
-        self.core.push()
         names = self.bottom_names[end] if end is not None else self.inputs
-        return {blob: self.blobs[blob].diff for blob in [*names, *(diffs or [])]}
+        wanted = self._known([*names, *(diffs or [])])
+        self._fill(outputs, self.outputs, "diff")
+        self._backward(first, last)
+        return {name: blob.diff for name, blob in wanted.items()}
+
+    def _backward(self, start: int, end: int) -> None:
+        self.core.pull()
+        self.core.observed_plan.backward(start, end)
+        self.core.push()
+
+    def forward_all(self, blobs: Sequence[str] | None = None, **inputs: np.ndarray) -> Arrays:
+        """Forward of any number of samples, batch by batch; the last is filled up with zeros.
+
+        Args:
+            blobs: blobs to collect besides the outputs.
+            inputs: for every input an array of as many samples.
+
+        Returns:
+            By name an array with an entry a sample.
+        """
+        found: dict[str, list[np.ndarray]] = {}
+        for batch in self._batch(inputs):
+            for blob, values in self.forward(blobs, None, None, **batch).items():
+                found.setdefault(blob, []).append(values.copy())
+        return _joined(found, _count(inputs))
+
+    def forward_backward_all(
+        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **arrays: np.ndarray
+    ) -> tuple[Arrays, Arrays]:
+        """Forward and backward of any number of samples, batch by batch; the last is filled up with zeros.
+
+        Args:
+            blobs, diffs: blobs whose data and diff to collect besides those of outputs and inputs.
+            arrays: for every input the data, and for every output the diff, of as many samples; where none of either
+                are given, blobs are taken as they are.
+
+        Returns:
+            Data and diffs by name, with an entry a sample.
+        """
+        unknown = [name for name in arrays if name not in (*self.inputs, *self.outputs)]
+        if unknown:
+            help = f"inputs: {', '.join(self.inputs)}; outputs: {', '.join(self.outputs)}"
+            raise UsageError(f"{unknown[0]!r} is neither input nor output of this net", help=help)
+        forwards = self._batch({name: arrays[name] for name in self.inputs if name in arrays})
+        backwards = self._batch({name: arrays[name] for name in self.outputs if name in arrays})
+        data: dict[str, list[np.ndarray]] = {}
+        gradients: dict[str, list[np.ndarray]] = {}
+        none: Arrays = {}
+        for inputs, outputs in zip_longest(forwards, backwards, fillvalue=none):
+            for blob, values in self.forward(blobs, None, None, **inputs).items():
+                data.setdefault(blob, []).append(values.copy())
+            for blob, values in self.backward(diffs, None, None, **outputs).items():
+                gradients.setdefault(blob, []).append(values.copy())
+        return _joined(data, _count(arrays)), _joined(gradients, _count(arrays))
+
+    def _batch(self, arrays: Mapping[str, np.ndarray]) -> Iterator[Arrays]:
+        """Batches of the net's size, as its first blob has it."""
+        if not arrays:
+            return
+        size, count = next(iter(self.blobs.values())).shape[0], _count(arrays)
+        for begin in range(0, count, size):
+            part = {name: np.asarray(values[begin : begin + size]) for name, values in arrays.items()}
+            missing = begin + size - count
+            if missing > 0:
+                part = {name: np.pad(v, [(0, missing), *[(0, 0)] * (v.ndim - 1)]) for name, v in part.items()}
+            yield part
 
     def reshape(self) -> None:
         """Work out the shapes of all blobs from those of the inputs."""
         self.core.reshape()
+
+    def clear_param_diffs(self) -> None:
+        """Set the gradients of all parameters to zero."""
+        self.core.clear_gradients()
 
     def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Let the MemoryData layer this net begins with read from these arrays, from their beginning.
@@ -220,7 +367,32 @@ class Net:
             )
         first.layer.set_arrays(data, labels)
 
-    def copy_from(self, weights: str | os.PathLike[str]) -> None:
+    # -- callbacks ------------------------------------------------------------------------------------------------
+
+    def before_forward(self, run: Callable[[int], object]) -> None:
+        """Call `run` with a layer's index before its forward."""
+        self._call("before_forward", run)
+
+    def after_forward(self, run: Callable[[int], object]) -> None:
+        """Call `run` with a layer's index after its forward."""
+        self._call("after_forward", run)
+
+    def before_backward(self, run: Callable[[int], object]) -> None:
+        """Call `run` with a layer's index before its backward."""
+        self._call("before_backward", run)
+
+    def after_backward(self, run: Callable[[int], object]) -> None:
+        """Call `run` with a layer's index after its backward."""
+        self._call("after_backward", run)
+
+    def _call(self, moment: str, run: Callable[[int], object]) -> None:
+        if not callable(run):
+            raise UsageError(f"{moment} takes a function of a layer's index, got {run!r}")
+        self.core.callbacks.setdefault(moment, []).append(run)
+
+    # -- weights --------------------------------------------------------------------------------------------------
+
+    def copy_from(self, weights: Path) -> None:
         """Copy trained weights into the layers of the same name.
 
         Raises:
@@ -228,10 +400,59 @@ class Net:
         """
         self.core.load_weights(os.fspath(weights))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights as a caffemodel, atomically."""
+    load_hdf5 = copy_from
+
+    def share_with(self, other: Net) -> None:
+        """Use the weights of another net's layers of the same names from now on: the very memory, not a copy.
+
+        Raises:
+            SnapshotError: layers of one name have weights of other shapes.
+        """
+        self.core.share(other.core)
+
+    def save(self, path: Path) -> None:
+        """Write the weights as a caffemodel, atomically.
+
+        Raises:
+            SnapshotError: the file cannot be written.
+        """
         self.core.save(os.fspath(path))
 
-    def clear_param_diffs(self) -> None:
-        """Set the gradients of all parameters to zero."""
-        self.core.clear_gradients()
+    def save_hdf5(self, path: Path) -> None:
+        """Write the weights in HDF5, atomically.
+
+        Raises:
+            SnapshotError: the file cannot be written, or HDF5 cannot hold a layer's name.
+        """
+        self.core.save(os.fspath(path), as_hdf5=True)
+
+
+def _put(blob: str, target: np.ndarray, values: np.ndarray) -> None:
+    shape = np.shape(values)
+    try:
+        if len(shape) == target.ndim and shape[:1] != target.shape[:1]:
+            raise ValueError
+        target[...] = values
+    except ValueError:
+        raise UsageError(
+            f"values of shape {shape} do not fit blob {blob!r} of shape {target.shape}",
+            help=f"net.blobs[{blob!r}].reshape(...) takes the net along",
+        ) from None
+
+
+def _count(arrays: Mapping[str, np.ndarray]) -> int:
+    """How many samples the arrays have."""
+    counts = {name: len(values) for name, values in arrays.items()}
+    if not counts:
+        raise UsageError("no arrays are given", help="net.forward_all(data=images)")
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise UsageError(f"the arrays are of different lengths: {each}")
+    return next(iter(counts.values()))
+
+
+def _joined(found: Mapping[str, list[np.ndarray]], count: int) -> Arrays:
+    """The collected batches as arrays, less what the last was filled up with."""
+    return {
+        blob: np.concatenate([np.atleast_1d(values) for values in batches])[:count] for blob, batches in found.items()
+    }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import Fault
+from ..layerkit import layers
 from ..runtime import seeds
 from ..runtime.device import choose
 
@@ -27,8 +28,8 @@ _log = logging.getLogger("caffelite")
 
 
 def warn(fault: Fault) -> None:
-    """Log what is odd about a file; Python shows it on stderr unless told otherwise."""
-    _log.warning("%s", fault)
+    """Log what is odd about a file; Python shows warnings on stderr unless told otherwise."""
+    _log.log(logging.INFO if fault.severity == "note" else logging.WARNING, "%s", fault)
 
 
 def set_mode_cpu() -> None:
@@ -54,6 +55,11 @@ def set_device(gpu: int) -> None:
 def set_random_seed(seed: int) -> None:
     """Make the weights of the nets made from now on, and their draws, reproducible."""
     _state.seed, _state.made = seed, 0
+
+
+def layer_type_list() -> list[str]:
+    """The names of all layer types, in alphabetical order."""
+    return layers.names()
 
 
 def current_device() -> torch.device:

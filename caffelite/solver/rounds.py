@@ -63,6 +63,8 @@ class Rounds:
         solver = self.solver
         net = solver.test_nets[index]
         solver.watch.settle()
+        if solver.shows:  # a script may have let one of the two nets use the weights of a third
+            net.share(solver.net)
         emit(solver.sinks, TestStarted(solver.iter, index))
         start = solver.watch.where(net)
         result = average(
@@ -70,6 +72,7 @@ class Rounds:
             solver.settings.test_nets[index].test_iter,
             with_loss=solver.settings.test_compute_loss,
             interrupted=self._asked_to_stop,
+            shows=solver.shows,
         )
         if result is None:
             emit(solver.sinks, Note("Test interrupted.", source="solver.cpp:396"))

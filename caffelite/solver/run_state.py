@@ -109,7 +109,7 @@ def _are_states(value: Value) -> bool:
 
 
 def _shared(solver: Solver) -> Shared:
-    return {id(parameter) for parameter in solver.net.parameters}
+    return {parameter.memory for parameter in solver.net.parameters}
 
 
 def _tell_of_seed(solver: Solver, state: RunState) -> None:
@@ -135,7 +135,7 @@ def _position(net: Net, moment: Moment, shared: Shared) -> NetPosition:
 def _with_memory(net: Net, shared: Shared) -> Iterator[tuple[Node, list[Parameter]]]:
     """The layers that have something to be noted, with the weights that are theirs alone."""
     for node, row in zip(net.graph.nodes, net.rows, strict=True):
-        own = [blob.owner for blob in row if id(blob.owner) not in shared]
+        own = [blob.owner for blob in row if blob.owner.memory not in shared]
         if own or node.layer.remembers:
             yield node, own
 

@@ -55,6 +55,7 @@ class Solver:
         follow_up: what follows from tests: drops of the rate, the best weights, early stopping.
         rounds: makes a round of tests.
         tests_between: whether a round of tests is due at an iteration that is still to come.
+        shows: somebody may look at the blobs of the nets between two calls: the last pass of each keeps them all.
         keep: how many snapshots stay, the newest; None: all of them.
         run_id: names the run, over all its stops and resumes.
         newest: the solver state that was written or read last.
@@ -83,6 +84,7 @@ class Solver:
         for test_net in self.test_nets:
             test_net.debug_info = settings.debug_info
         self.follow_up = FollowUp(self)
+        self.shows = False
         self.keep: int | None = None
         self.run_id = secrets.token_hex(8)
         self.newest: str | None = None
@@ -157,12 +159,15 @@ class Solver:
         self._restored = False
         self._shown_at, self._shown_when = self.iter, time.perf_counter()
         self.watch.begin()
+        reweighted = self.shows and self.net.reweighted()
         while self.iter < end:
             self.net.clear_gradients()
             if self.tests_between(self.iter):
                 self.rounds()
                 if self.stopped or self._ends_early():
                     break
+            if self.shows:
+                self.net.observe(reweighted or self._may_be_last(end))
             self._iterate()
             action = self.request()
             if self._snapshots(self.iter) or action.snapshots:
@@ -171,6 +176,11 @@ class Solver:
                 self.stopped = True
                 break
         self.watch.settle(weights=True)
+
+    def _may_be_last(self, end: int) -> bool:
+        """Whether somebody may look at blobs after the iteration that begins now, of a `step` up to iteration `end`."""
+        ending = self.follow_up.early_stop is not None and self.tests_between(self.iter + 1)
+        return ending or self.iter + 1 == end or bool(self._callbacks)
 
     def apply_update(self) -> None:
         """Update the weights from the gradients the net holds now, and count it as an iteration.
@@ -264,6 +274,8 @@ class Solver:
         loss = None
         if self._displays(self.iter):
             start = self.watch.where(self.net)
+            if self.shows:
+                self.net.observe(True)
             last = self.net.forward()
             self.smoothed.add(last)
             loss = self.smoothed.value()

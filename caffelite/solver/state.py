@@ -18,8 +18,6 @@ from ..errors import Fault, Place, SnapshotError
 from ..layerkit.base import torch
 from ..proto import SolverParameter
 from ..snapshot import (
-    LayerParts,
-    NetParts,
     SolverStateData,
     digest_of,
     hdf5,
@@ -27,7 +25,6 @@ from ..snapshot import (
     snapshot_names,
     weights_of,
     write_state,
-    write_weights,
 )
 from . import run_state
 from .tracker import Seen
@@ -70,13 +67,8 @@ def write_model(solver: Solver, path: str, *, diff: bool = False, best: Any = No
     Raises:
         SnapshotError: they cannot be written.
     """
-    net = solver.net
-    layers = [LayerParts(*parts) for parts in net.arrays(diff)]
-    if solver.settings.snapshot_format == SolverParameter.HDF5:
-        owned = {(parameter.layer, parameter.slot) for parameter in net.parameters}
-        hdf5.write_weights(path, layers, owned, best)
-    else:
-        write_weights(path, NetParts(net.name, layers, best))
+    as_hdf5 = solver.settings.snapshot_format == SolverParameter.HDF5
+    solver.net.save(path, diff=diff, best=best, as_hdf5=as_hdf5)
 
 
 def restore(solver: Solver, path: str | os.PathLike[str]) -> bool:

@@ -43,13 +43,16 @@ def expect_as_many(before: int, now: int) -> None:
         )
 
 
-def average(net: Any, batches: int, *, with_loss: bool, interrupted: Callable[[], bool]) -> Average | None:
+def average(
+    net: Any, batches: int, *, with_loss: bool, interrupted: Callable[[], bool], shows: bool = False
+) -> Average | None:
     """Run `batches` forward passes and average what comes out.
 
     Args:
         net: the net to run; its data goes on where the last test left off.
         with_loss: average the weighted loss, too.
         interrupted: asked before each batch; True gives up.
+        shows: somebody may look at the blobs afterwards: the last pass keeps them all.
 
     Returns:
         The means, or None when interrupted.
@@ -62,6 +65,8 @@ def average(net: Any, batches: int, *, with_loss: bool, interrupted: Callable[[]
     for batch in range(batches):
         if interrupted():
             return None
+        if shows:
+            net.observe(batch + 1 == batches)
         loss = net.forward()
         if with_loss:
             total += np.float32(float(loss))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from caffelite.commands import run
+from caffelite.commands import perform
 from tests.conftest import REPO, find_golden
 
 GLOG_PREFIX = r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ "
@@ -59,7 +59,7 @@ def here(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
     def command(*arguments: str) -> Done:
         capsys.readouterr()
-        status = run(list(arguments))
+        status = perform(list(arguments))
         return Done(status, *capsys.readouterr())
 
     return command

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caffelite.commands import run
+from caffelite.commands import perform
 from caffelite.commands._files import is_solver
 
 NET = """name: "small"
@@ -38,14 +38,14 @@ def solver(net: str) -> str:
 
 
 def test_a_good_net_is_ok(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["check", str(net)]) == 0
+    assert perform(["check", str(net)]) == 0
     assert capsys.readouterr().out == f'{net}: ok: net "small" in TRAIN: 4 layers; net "small" in TEST: 4 layers\n'
 
 
 def test_every_fault_is_listed_once(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = NET.replace('bottom: "data" top: "conv"', 'bottom: "dta" top: "conv"').replace('"ReLU"', '"RLU"')
     net.write_text(text)
-    assert run(["check", str(net)]) == 1
+    assert perform(["check", str(net)]) == 1
     out = capsys.readouterr().out
     assert out.count('unknown bottom "dta"') == 1
     assert out.count('unknown layer type "RLU"') == 1
@@ -57,21 +57,21 @@ def test_a_solver_is_checked_with_its_nets(net: Path, capsys: pytest.CaptureFixt
     net.write_text(FED.format(type="DummyData", phase="TRAIN"))
     path = net.parent / "solver.prototxt"
     path.write_text(solver(net.name))
-    assert run(["check", str(path)]) == 0
+    assert perform(["check", str(path)]) == 0
     assert "ok: solver, SGD, fixed rate" in capsys.readouterr().out
     path.write_text(solver(net.name).replace("base_lr: 0.1", "bas_lr: 0.1"))
-    assert run(["check", str(path)]) == 1
+    assert perform(["check", str(path)]) == 1
     assert 'unknown field "bas_lr"' in capsys.readouterr().out
     path.write_text(solver("nope.prototxt"))
-    assert run(["check", str(path)]) == 1
+    assert perform(["check", str(path)]) == 1
     assert "nope.prototxt" in capsys.readouterr().out
 
 
 def test_a_net_for_one_phase_is_checked_in_that_phase(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net.write_text(FED.format(type="DummyData", phase="TRAIN"))
-    assert run(["check", str(net)]) == 0
+    assert perform(["check", str(net)]) == 0
     assert "TEST" not in capsys.readouterr().out
-    assert run(["check", str(net), "--phase", "TEST"]) == 1
+    assert perform(["check", str(net), "--phase", "TEST"]) == 1
 
 
 def test_data_that_is_not_there_is_a_warning(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,25 +79,25 @@ def test_data_that_is_not_there_is_a_warning(net: Path, capsys: pytest.CaptureFi
         'layer { name: "d" type: "Data" top: "data" data_param { source: "nope_lmdb" batch_size: 2 backend: LMDB } }\n'
         'layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 5 } }\n'
     )
-    assert run(["check", str(net)]) == 0
+    assert perform(["check", str(net)]) == 0
     assert "ok (1 warning)" in capsys.readouterr().out
-    assert run(["check", str(net), "--strict"]) == 1
+    assert perform(["check", str(net), "--strict"]) == 1
     capsys.readouterr()
-    assert run(["summary", str(net), "--input", "data=2x3x8x8"]) == 0
+    assert perform(["summary", str(net), "--input", "data=2x3x8x8"]) == 0
     out = capsys.readouterr().out
     assert "2x5" in out
     assert f"{3 * 8 * 8 * 5 + 5:,}" in out
 
 
 def test_values_put_over_the_file_are_checked_like_it(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["summary", str(net), "--set", "layer[ip].inner_product_param.num_output=7"]) == 0
+    assert perform(["summary", str(net), "--set", "layer[ip].inner_product_param.num_output=7"]) == 0
     assert "2x7" in capsys.readouterr().out
-    assert run(["check", str(net), "--set", "layer[ip].inner_product_param.num_outputs=7"]) == 1
+    assert perform(["check", str(net), "--set", "layer[ip].inner_product_param.num_outputs=7"]) == 1
     assert "num_output" in capsys.readouterr().out
     odd = ["check", str(net), "--set", "layer[ip].inner_product_param.bias_term=TRUE"]
-    assert run(odd) == 0
+    assert perform(odd) == 0
     assert "warning: TRUE is read as true" in capsys.readouterr().out
-    assert run([*odd, "--strict"]) == 1
+    assert perform([*odd, "--strict"]) == 1
 
 
 def test_a_fault_of_both_phases_counts_once_though_its_help_differs(
@@ -105,7 +105,7 @@ def test_a_fault_of_both_phases_counts_once_though_its_help_differs(
 ) -> None:
     accuracy = 'layer { name: "a" type: "Accuracy" bottom: "ip" bottom: "x" top: "acc" include { phase: TEST } }\n'
     net.write_text(NET + accuracy + 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "x" top: "l" }')
-    assert run(["check", str(net)]) == 1
+    assert perform(["check", str(net)]) == 1
     out = capsys.readouterr().out
     assert out.count('layer "loss" (SoftmaxWithLoss): unknown bottom "x"') == 1
     assert out.endswith(": 2 errors\n")
@@ -121,24 +121,24 @@ def test_a_fault_of_both_phases_counts_once_though_its_help_differs(
 def test_a_shape_that_is_not_used_is_not_passed_over(
     net: Path, capsys: pytest.CaptureFixture[str], shape: str, message: str
 ) -> None:
-    assert run(["check", str(net), "--input", shape]) == 0
+    assert perform(["check", str(net), "--input", shape]) == 0
     assert message in capsys.readouterr().out
-    assert run(["summary", str(net), "--input", shape]) == 0
+    assert perform(["summary", str(net), "--input", shape]) == 0
     assert message in capsys.readouterr().err
-    assert run(["check", str(net), "--input", "data=2x3x8x8", "--strict"]) == 0
+    assert perform(["check", str(net), "--input", "data=2x3x8x8", "--strict"]) == 0
 
 
 def test_sums_over_unknown_shapes_say_so(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = 'type: "Data" data_param { source: "nope_lmdb" batch_size: 2 }'
     net.write_text(NET.replace('type: "Input"', missing))
-    assert run(["summary", str(net)]) == 0
+    assert perform(["summary", str(net)]) == 0
     assert "is not in the sums; say the shapes: --input data=…" in capsys.readouterr().out
-    assert run(["summary", str(net), "--input", "data=2x3x8x8"]) == 0
+    assert perform(["summary", str(net), "--input", "data=2x3x8x8"]) == 0
     assert "not in the sums" not in capsys.readouterr().out
 
 
 def test_summary_counts_by_hand(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["summary", str(net)]) == 0
+    assert perform(["summary", str(net)]) == 0
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
     assert rows["conv"][1:] == ["Convolution", "2x4x6x6", "112", f"{2 * 4 * 36 * 27:,}", "1.1", "KiB"]
     assert rows["relu"][1:] == ["ReLU", "2x4x6x6"]

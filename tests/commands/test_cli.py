@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from caffelite.commands import _docs, cli, run
+from caffelite.commands import _docs, cli, perform
 from tests.conftest import REPO
 
 from .conftest import caffelite
@@ -37,7 +37,7 @@ def test_the_commands_are_all_there() -> None:
 @pytest.mark.parametrize("line", lines(), ids=" ".join)
 def test_help_has_examples_first_and_comes_at_once(line: list[str]) -> None:
     code = (
-        "import sys, caffelite.commands as c; status = c.run(sys.argv[1:]);"
+        "import sys, caffelite.commands as c; status = c.perform(sys.argv[1:]);"
         "print([name for name in ('torch._C', 'rich', 'numpy', 'google.protobuf') if name in sys.modules]);"
         "sys.exit(status)"
     )
@@ -80,12 +80,12 @@ def test_docs_are_current() -> None:
 
 
 def test_without_arguments_it_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([]) == 0
+    assert perform([]) == 0
     assert "Examples:" in capsys.readouterr().out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--version"]) == 0
+    assert perform(["--version"]) == 0
     assert capsys.readouterr().out.startswith("caffelite version 0.")
 
 
@@ -103,7 +103,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_wrong_command_lines_end_with_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(arguments) == 2
+    assert perform(arguments) == 2
     assert message in capsys.readouterr().err
 
 
@@ -112,10 +112,10 @@ def test_a_slip_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(cli, "main", broken)
-    assert run(["train"]) == 1
+    assert perform(["train"]) == 1
     assert capsys.readouterr().err.splitlines()[0] == "caffelite: internal error: ZeroDivisionError: division by zero"
     with pytest.raises(ZeroDivisionError):
-        run(["train", "--debug"])
+        perform(["train", "--debug"])
 
 
 def test_a_full_disk_is_no_slip_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,7 +123,7 @@ def test_a_full_disk_is_no_slip_of_ours(monkeypatch: pytest.MonkeyPatch, capsys:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cli, "main", full)
-    assert run(["check"]) == 1
+    assert perform(["check"]) == 1
     assert capsys.readouterr().err == "caffelite: No space left on device\n"
 
 
@@ -132,7 +132,7 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "main", interrupted)
-    assert run(["summary", "x"]) == 130
+    assert perform(["summary", "x"]) == 130
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
@@ -156,7 +156,7 @@ def test_checking_needs_no_torch(tmp_path: Path) -> None:
     net.write_text(LARGE)
     assert len(LARGE.splitlines()) >= 2400
     code = (
-        "import sys, json, caffelite.commands as c; status = c.run(sys.argv[1:]);"
+        "import sys, json, caffelite.commands as c; status = c.perform(sys.argv[1:]);"
         "print(json.dumps([name for name in ('torch._C', 'rich') if name in sys.modules])); sys.exit(status)"
     )
     for command in ("check", "summary"):

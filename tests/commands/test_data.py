@@ -16,7 +16,7 @@ import h5py
 import pytest
 from PIL import Image
 
-from caffelite.commands import run
+from caffelite.commands import perform
 from caffelite.commands.data.expand import command as expand
 from caffelite.errors import DataError
 from caffelite.proto import AugmentationParameter
@@ -34,9 +34,9 @@ def test_digits_stand_in_where_mnist_cannot_be_had(
     pytest.importorskip("sklearn")
     monkeypatch.delenv("CAFFELITE_DATASETS", raising=False)
     monkeypatch.setattr("caffelite.tools.mnist.download", unreachable)
-    assert run(["data", "mnist", str(tmp_path / "d")]) == 1
+    assert perform(["data", "mnist", str(tmp_path / "d")]) == 1
     assert "could not be downloaded" in capsys.readouterr().err
-    assert run(["data", "mnist", str(tmp_path / "d"), "--or-digits"]) == 0
+    assert perform(["data", "mnist", str(tmp_path / "d"), "--or-digits"]) == 0
     shown = capsys.readouterr()
     assert "MNIST CANNOT BE HAD HERE" in shown.err
     assert "digits_train_lmdb: 1497 digits" in shown.out
@@ -44,7 +44,7 @@ def test_digits_stand_in_where_mnist_cannot_be_had(
 
 
 def test_a_folder_without_the_files_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["data", "mnist", str(tmp_path / "d"), "--from", str(tmp_path)]) == 1
+    assert perform(["data", "mnist", str(tmp_path / "d"), "--from", str(tmp_path)]) == 1
     assert "train-images-idx3-ubyte" in capsys.readouterr().err
 
 
@@ -54,7 +54,7 @@ GOLDEN = "layers/Data/_src"
 def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path, status: int = 0) -> str:
     """What a command says, on either stream, when it ends with this status."""
     capsys.readouterr()
-    assert run(["data", *map(str, arguments)]) == status
+    assert perform(["data", *map(str, arguments)]) == status
     return "".join(capsys.readouterr())
 
 

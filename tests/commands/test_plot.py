@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from caffelite.commands import run
+from caffelite.commands import perform
 from caffelite.logs.jsonl import JsonLines
 from caffelite.logs.parse import Timed
 from caffelite.logs.records import Displayed, LastLoss, OutputValue, Record, Solving, Tested
@@ -61,18 +61,18 @@ def log(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("name", "magic"), [("x.png", b"\x89PNG"), ("x.svg", b"<?xml")])
 def test_pictures(log: Path, name: str, magic: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     out = log.parent / name
-    assert run(["plot", str(log), str(log), "--out", str(out), "--against", "seconds", "--log-scale"]) == 0
+    assert perform(["plot", str(log), str(log), "--out", str(out), "--against", "seconds", "--log-scale"]) == 0
     assert out.read_bytes().startswith(magic)
     assert capsys.readouterr().out == f"drawn: {out}\n"
 
 
 def test_what_cannot_be_drawn(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["plot", str(log), "--out", str(log.parent / "x.doc")]) == 1
+    assert perform(["plot", str(log), "--out", str(log.parent / "x.doc")]) == 1
     assert "'doc' is not supported" in capsys.readouterr().err
     log.write_text('{"time": 1, "type": "Note", "text": "hello"}\n')
-    assert run(["plot", str(log)]) == 1
+    assert perform(["plot", str(log)]) == 1
     assert "neither a loss nor a test" in capsys.readouterr().err
-    assert run(["plot", str(log.parent / "none.log")]) == 1
+    assert perform(["plot", str(log.parent / "none.log")]) == 1
     assert "cannot read log" in capsys.readouterr().err
 
 
@@ -80,5 +80,5 @@ def test_without_matplotlib_it_says_what_to_install(
     log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert run(["plot", str(log)]) == 1
+    assert perform(["plot", str(log)]) == 1
     assert "pip install 'caffelite[plot]'" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from caffelite.commands import cli, run
+from caffelite.commands import cli, perform
 
 from .conftest import Done, caffelite
 
@@ -76,7 +76,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def in_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
     capsys.readouterr()
-    status = run(arguments)
+    status = perform(arguments)
     return Done(status, *capsys.readouterr())
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from caffelite import assembly
-from caffelite.commands import run
+from caffelite.commands import perform
 from caffelite.graph import Graph, state_of
 from caffelite.proto import TEST, TRAIN
 
@@ -187,7 +187,7 @@ def test_written_files_are_those_that_the_script_writes() -> None:
 def test_summary_and_the_table_of_the_read_me_say_the_same(
     name: str, parameters: str, work: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["summary", str(MODELS / name / "deploy.prototxt")]) == 0
+    assert perform(["summary", str(MODELS / name / "deploy.prototxt")]) == 0
     output = capsys.readouterr().out
     total = next(line for line in output.splitlines() if " layers" in line)
     assert total.split()[2:4] == [parameters, work]

@@ -122,11 +122,16 @@ def test_forward_takes_inputs_and_gives_outputs(tiny):
 @pytest.mark.parametrize("x", [np.ones((1, 3)), np.ones((4, 2)), np.ones((4, 3, 1))])
 def test_values_that_do_not_fit_a_blob_are_refused_and_not_repeated(tiny, x):
     with pytest.raises(CaffeliteError, match=r"do not fit blob 'x' of shape \(4, 3\)"):
-        tiny.forward(x=x)
+        tiny.forward(x=x, label=np.zeros(4))
     with pytest.raises(CaffeliteError, match="do not fit blob 'prob'"):
-        tiny.backward(prob=np.ones((1, 2)))
-    with pytest.raises(CaffeliteError, match="there is no blob 'probe'"):
+        tiny.backward(prob=np.ones((1, 2)), loss=1)
+    with pytest.raises(CaffeliteError, match=r"'probe' is no output of this net\n  help: did you mean prob\?"):
         tiny.backward(probe=np.ones((4, 2)))
+
+
+def test_values_are_given_for_all_inputs_or_none(tiny):
+    with pytest.raises(CaffeliteError, match="given for some inputs and not for 'label'"):
+        tiny.forward(x=np.ones((4, 3)))
 
 
 def test_reshaping_to_the_same_shape_keeps_what_a_backward_needs(tiny):
@@ -143,7 +148,7 @@ def test_reshaping_to_the_same_shape_keeps_what_a_backward_needs(tiny):
 
 
 def test_a_part_of_the_net_can_be_run_on_changed_values(tiny):
-    tiny.forward(x=np.ones((4, 3)))
+    tiny.forward(x=np.ones((4, 3)), label=np.zeros(4))
     tiny.blobs["y"].data[...] = [1.0, 3.0]
     assert sorted(tiny.forward(start="relu", end="relu")) == ["y"]
     out = tiny.forward(start="prob", end="prob")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from caffelite.commands import run
+from caffelite.commands import perform
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
 
     slow("fsync")
     slow("replace")
-    return run(["train", *sys.argv[2:]])
+    return perform(["train", *sys.argv[2:]])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from caffelite.layerkit import Run
+from caffelite.net import Net
 from caffelite.proto import LayerParameter, SolverParameter
 from caffelite.snapshot import read_weights
 from caffelite.solver import Settings
@@ -31,6 +32,10 @@ class FakeParameter:
         self.tensor = torch.as_tensor(values).clone().requires_grad_(True)
         self.lr_mult, self.decay_mult = lr_mult, decay_mult
         self.update: Callable[[], torch.Tensor] | None = None
+
+    @property
+    def memory(self) -> int:
+        return id(self)
 
     @property
     def grad(self) -> torch.Tensor | None:
@@ -102,6 +107,8 @@ class FakeNet:
     def push(self) -> None: ...
 
     def close(self) -> None: ...
+
+    save = Net.save
 
     def arrays(self, diff: bool = False) -> list[tuple[Any, list[np.ndarray], list[np.ndarray]]]:
         diffs = [parameter.diff for parameter in self.parameters] if diff else []
