@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import wrap
 
+from caffelite.prototxt import formatted
+
 DATA = """\
 layer {{
   name: "data"
@@ -341,7 +343,7 @@ def files() -> dict[str, str]:
     nets = {"googlenet": googlenet, "resnet50": resnet50}
     forms = {"train_val": True, "deploy": False}
     return {
-        f"{folder}/{form}.prototxt": "".join(net(training))
+        f"{folder}/{form}.prototxt": formatted("".join(net(training)))
         for folder, net in nets.items()
         for form, training in forms.items()
     }

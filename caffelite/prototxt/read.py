@@ -45,7 +45,7 @@ def load(path: str | Path, message_type: type[M], strict: bool = False) -> Loade
     Raises:
         PrototxtError: the file cannot be read, is no text, is empty, or has faults: all of them, in their order.
     """
-    text = _text_of(path, root_label(message_type.DESCRIPTOR))
+    text = text_of(path, root_label(message_type.DESCRIPTOR))
     loaded = loads(text, message_type, file=str(path), strict=strict)
     if not loaded.document.fields:
         what = "holds only comments" if text.strip("\ufeff \t\r\n") else "is empty"
@@ -97,7 +97,12 @@ def _refused(path: str | Path, message: str, help: str | None = None) -> Prototx
     return PrototxtError(Fault(message, Place(str(path)), help))
 
 
-def _text_of(path: str | Path, wanted: str) -> str:
+def text_of(path: str | Path, wanted: str) -> str:
+    """The text of a file in which `wanted` was expected; bytes that are no UTF-8 are kept as lone surrogates.
+
+    Raises:
+        PrototxtError: the file cannot be read, or is no text.
+    """
     try:
         with open(path, "rb") as file:
             data = file.read(_HEAD)
