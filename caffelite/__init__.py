@@ -45,13 +45,13 @@ if TYPE_CHECKING:
     from .pycaffe.alias import install_as_caffe as install_as_caffe
     from .pycaffe.classification import classify as classify
 
-__all__ = ["CaffeliteError", "TorchLayer", "install_as_caffe", "optim"]
-
 # By its name, as of everything here: the rooms below may import this module for its version.
 importlib.import_module(".pycaffe.alias", __name__).complete()
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return _names()
     if name in _ROOMS:
         value = importlib.import_module(_ROOMS[name], __name__)
         if not _ROOMS[name].endswith(f".{name}"):
@@ -64,5 +64,9 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def _names() -> list[str]:
+    return sorted({*_ROOMS, *importlib.import_module(".pycaffe", __name__).names()})
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS, *importlib.import_module(".pycaffe", __name__).names()})
+    return sorted({*globals(), *_names()})

@@ -131,6 +131,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     by_folded = {candidate.casefold(): candidate for candidate in known}
+    begun = next((folded for folded in by_folded if len(name) > 3 and folded.startswith(f"{name.casefold()}_")), None)
+    if begun is not None:
+        return by_folded[begun]
     match = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[match[0]] if match else None
 

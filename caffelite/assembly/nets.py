@@ -86,7 +86,7 @@ def read_net(
         PrototxtError, UpgradeError: with every fault of the file.
         UsageError: a message is given that is no NetParameter.
     """
-    text, path = (_copied(net), None) if isinstance(net, Message) else _read(os.fspath(net), strict)
+    text, path = (copied(net, NetParameter), None) if isinstance(net, Message) else _read(os.fspath(net), strict)
     return upgraded(text, path, strict=strict, sets=sets, allow_python=allow_python)
 
 
@@ -94,10 +94,15 @@ def _read(path: str, strict: bool) -> tuple[prototxt.Loaded[Any], str]:
     return prototxt.load(path, NetParameter, strict=strict), path
 
 
-def _copied(message: Message) -> prototxt.Loaded[Any]:
-    if message.DESCRIPTOR.full_name != NetParameter.DESCRIPTOR.full_name:
-        raise UsageError(f"a net is a NetParameter, not a {message.DESCRIPTOR.name}")
-    return prototxt.Loaded.of(NetParameter.FromString(message.SerializeToString()))
+def copied(message: Message, kind: Any) -> prototxt.Loaded[Any]:
+    """A message of this or another package's schema as one of ours, as if it had been read.
+
+    Raises:
+        UsageError: it is of another kind.
+    """
+    if message.DESCRIPTOR.full_name != kind.DESCRIPTOR.full_name:
+        raise UsageError(f"a {kind.DESCRIPTOR.name} is needed, not a {message.DESCRIPTOR.name}")
+    return prototxt.Loaded.of(kind.FromString(message.SerializeToString()))
 
 
 def upgraded(

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import Message
+
 from .. import prototxt
 from ..data.telling import find
 from ..errors import Fault, Places, nowhere
 from ..proto import TEST, TRAIN, NetState, SolverParameter
 from ..runtime import seeds
 from ..upgrade import upgrade_solver
-from .nets import NetFile, Told, Warn, build_graph, read_net, silent, untold, upgraded
+from .nets import NetFile, Told, Warn, build_graph, copied, read_net, silent, untold, upgraded
 from .settled import counting, watching
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class SolverFile:
 
 
 def read_solver(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Message,
     *,
     strict: bool = False,
     sets: Sequence[str] = (),
@@ -60,7 +62,7 @@ def read_solver(
     """A solver's prototxt with its nets; nothing is built yet, and torch is not needed.
 
     Args:
-        path: the solver's prototxt, of any age.
+        path: the solver's prototxt, of any age, or a SolverParameter, which is not changed.
         strict: warnings of the files are errors.
         sets: assignments put over the files; one that starts with `layer[` is put over the nets.
         level, stages: added to `train_state`, as the original's command line does.
@@ -72,8 +74,12 @@ def read_solver(
     """
     from ..solver import Settings  # a net alone does without its room
 
-    name = os.fspath(path)
-    text = prototxt.load(name, SolverParameter, strict=strict)
+    if isinstance(path, Message):
+        name, text = None, copied(path, SolverParameter)
+    else:
+        name = os.fspath(path)
+        text = prototxt.load(name, SolverParameter, strict=strict)
+    beside = None if name is None else Path(name).parent
     today = upgrade_solver(text.message, text.places)
     text = replace(text, message=today.message, places=today.places)
     net_sets = [entry for entry in sets if entry.lstrip().startswith("layer[")]
@@ -94,7 +100,7 @@ def read_solver(
             inside = replace(prototxt.Loaded.of(value), places=prototxt.sub(text.places, place))
             return upgraded(inside, name, strict=strict, sets=net_sets, allow_python=allow_python)
         if value not in read:
-            where = find(value, Path(name).parent)
+            where = find(value, beside)
             read[value] = read_net(where, strict=strict, sets=net_sets, allow_python=allow_python)
         return read[value]
 
@@ -187,7 +193,7 @@ def make_solver(
 
 
 def load_solver(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Message,
     *,
     device: torch.device | None = None,
     observed: bool = False,

@@ -18,8 +18,8 @@ from ._kit import debug_option, described
         "caffelite fmt -i solver.prototxt train_test.prototxt",
         "caffelite fmt --check models/mnist/*.prototxt",
     ],
-    notes="What a file says, and every comment, stay; a short block that stands on one line stays there. Without -i and "
-    "--check the text goes to stdout.",
+    notes="What a file says, and every comment, stay; a short block that stands on one line stays there. Without -i "
+    "and --check the text goes to stdout.",
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option("-i", "--in-place", is_flag=True, help="Write the files themselves, those that change.")

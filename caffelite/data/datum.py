@@ -113,7 +113,8 @@ def parsed(value: bytes, key: Callable[[], str]) -> Any:
 
 
 def raw_image(datum: Any) -> Array:
-    """The pixels of a Datum that is not encoded, C×H×W: uint8, or float32 where they lie in float_data; not to be written to.
+    """The pixels of a Datum that is not encoded, C×H×W: uint8, or float32 where they lie in float_data; not to be
+    written to.
 
     Raises:
         DataError: they do not fill the shape.

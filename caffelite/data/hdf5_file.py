@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, Fault
+from ..errors import CaffeliteError, DataError, Fault
 from .block_order import Blocks
 from .cache import free_bytes
 from .hdf5_stored import COPY_AGAIN, check_chunks, check_stored
@@ -100,6 +100,8 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with file:
             yield file
+    except CaffeliteError:
+        raise
     except _DAMAGE as error:
         raise DataError(Fault(f'"{path}" is damaged, or cut off: {error}', help=COPY_AGAIN)) from error
 

@@ -97,18 +97,19 @@ def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple
     )
 
 
-def reshaped(graph: Graph, given: Mapping[int, Shape]) -> Graph:
+def reshaped(graph: Graph, given: Mapping[int, Shape], part: slice = slice(None)) -> Graph:
     """The graph with its shapes worked out anew.
 
     Args:
-        given: the shapes of the values that passes begin with.
+        given: the shapes of the values that a pass begins with.
+        part: the layers of the pass; the others are not asked, and their values keep the shapes they have.
 
     Raises:
         LayerError: a layer cannot take its new bottoms, or would need weights of another shape; all layers are told
             the shapes they had before, then.
     """
     values = [replace(value, shape=given.get(index, value.shape)) for index, value in enumerate(graph.values)]
-    asked = [node for node in graph.nodes if node.reads or not given.keys() >= set(node.writes)]
+    asked = [node for node in graph.nodes[part] if node.reads or not given.keys() >= set(node.writes)]
     for number, node in enumerate(asked):
         try:
             tops = node.layer.shapes([values[index].shape for index in node.reads])

@@ -95,9 +95,8 @@ class Blob:
         return self._legacy(3)
 
     def __repr__(self) -> str:
-        values = self.data_mirror.tensor().detach()
-        shape = " x ".join(map(str, self._shape)) or "scalar"
-        if not values.numel():
+        values, shape = self.data, " x ".join(map(str, self._shape)) or "scalar"
+        if not values.size:
             return f"<Blob {shape}, empty>"
-        least, most = (float(value) for value in torch.aminmax(values))
-        return f"<Blob {shape}, {least:.4g} to {most:.4g}>" if values.numel() > 1 else f"<Blob {shape}, {least:.4g}>"
+        least, most = values.min(), values.max()
+        return f"<Blob {shape}, {least:.4g} to {most:.4g}>" if values.size > 1 else f"<Blob {shape}, {least:.4g}>"

@@ -65,7 +65,8 @@ class Mirror:
     def tensor(self) -> torch.Tensor:
         """The values as the net uses them, with everything written into a lent array taken in."""
         if self.value is None:
-            self.value = torch.zeros(self.shape, device=self.device)
+            with torch.inference_mode(False):
+                self.value = torch.zeros(self.shape, device=self.device)
         if self._lent:
             if self._host is not None and not self._aliased():
                 if self.fixed:
@@ -135,7 +136,8 @@ class Mirror:
             self._lent = True
             return held
         value = self.tensor().detach()
-        self._host = value if value.device.type == "cpu" and value.is_contiguous() else value.cpu().contiguous()
+        with torch.inference_mode(False):  # whoever asks within it may go on outside
+            self._host = value if value.device.type == "cpu" and value.is_contiguous() else value.cpu().contiguous()
         array = self._host.numpy()
         self._array = weakref.ref(array)
         self._lent = True

@@ -7,6 +7,7 @@ Sources: `include/caffe/layers/python_layer.hpp`, `Layer::Forward` in `include/c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import ops
@@ -83,6 +84,7 @@ class ByBlobs:
     Attributes:
         user: the instance of the user's class.
         bottoms, tops: the blobs it is handed.
+        given: bottoms and weights of the last forward.
     """
 
     def __init__(self, layer: Declared, cls: type[Layer]) -> None:
@@ -93,6 +95,7 @@ class ByBlobs:
         with blamed(layer, self.name):
             self.user = cls(layer.param)
         self.user.param_str, self.user.phase = str(layer.settings("python_param").param_str), layer.phase
+        self.given: Sequence[Tensor] = ()
 
     def enter_phase(self, phase: int) -> None:
         """Let the user's layer compute as in this phase."""
@@ -137,9 +140,11 @@ class ByBlobs:
             message = f"{self.name} has {len(self.user.blobs)} blobs, and had {len(weights)} when the net was made"
             raise LayerError(self.layer.fault(message, "python_param.layer", "add_blob belongs into setup"))
         self.device = run.device
+        self.given = given = [tensor.detach() for tensor in (*bottoms, *weights)]
         if self.tops:
-            return ops.by_hand.differentiable(self._forward, self._backward, [*bottoms, *weights])
-        self._forward(*bottoms, *weights)
+            backward = partial(self._backward, given)
+            return ops.by_hand.differentiable(self._forward, backward, [*bottoms, *weights])
+        self._forward(*given)
         return ()
 
     def _forward(self, *tensors: Tensor) -> list[Tensor]:
@@ -163,7 +168,12 @@ class ByBlobs:
         blob.data_mirror.value = value.detach()  # a tensor of its own: the other becomes part of the net's graph
         return value.to(self.device)
 
-    def _backward(self, first: Tensor, gradients: Sequence[Tensor], needed: Sequence[bool]) -> Sequence[Tensor | None]:
+    def _backward(
+        self, given: Sequence[Tensor], first: Tensor, gradients: Sequence[Tensor], needed: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        if self.given is not given:  # another forward came between: blobs and instance are to be as after this one
+            self.given = given
+            self._forward(*given)
         self.tops[0].data_mirror.set(first.detach())
         for blob, gradient in zip(self.tops, gradients, strict=True):
             blob.diff_mirror.set(gradient.clone())

@@ -20,7 +20,8 @@ DIMENSIONS = ("num", "channels", "height", "width")
 @layer("DummyData")
 class DummyData(Layer):
     """Each top is filled by its `data_filler` (one for all, one for each, or zeros): constants once, all others anew
-    in every forward; what is written to the blob of a constant stays there.  Shapes: `shape`, or the older num, channels, height and width, once for all or for each top.
+    in every forward; what is written to the blob of a constant stays there.  Shapes: `shape`, or the older num,
+    channels, height and width, once for all or for each top.
 
     Source: `src/caffe/layers/dummy_data_layer.cpp`.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -103,6 +104,7 @@ class NetModule(torch.nn.Module):
         self.loss_weights = {name: weight for name, weight in weights.items() if weight}
         self._plan: _Plan | None = None
         self._planned: Graph | None = None
+        self._turn = threading.RLock()  # layers know the shapes of one call
         self._drawing = _Drawing(net.run.device, net.run.seed)
         self._layers: dict[int, LayerModule] = {}
         self._seats: dict[int, Seat] = {}
@@ -134,6 +136,10 @@ class NetModule(torch.nn.Module):
         return plan.loss(table)
 
     def _pass(self, inputs: Sequence[Tensor], named: dict[str, Tensor]) -> tuple[FastPlan, Table]:
+        with self._turn:
+            return self._computed(inputs, named)
+
+    def _computed(self, inputs: Sequence[Tensor], named: dict[str, Tensor]) -> tuple[FastPlan, Table]:
         net = self.core
         given = {net.input_values[blob]: tensor for blob, tensor in self._given(inputs, named).items()}
         values = {
@@ -142,15 +148,17 @@ class NetModule(torch.nn.Module):
         }
         net.pull()
         shapes = {value: tuple(tensor.shape) for value, tensor in values.items()}
-        if any(net.graph.values[value].shape != shape for value, shape in shapes.items()):
+        if net.outdated(shapes):
             net.tell_shapes(shapes)
         plan = self._planning()
         if plan.refused and torch.is_grad_enabled():
             raise LayerError(plan.refused)
         self._drawing.position = 0
-        table = plan.run(values)
-        if plan.replaced:  # what is behind them was told other shapes
-            net.tell_shapes(shapes)
+        try:
+            table = plan.run(values)
+        finally:
+            if plan.replaced:  # what is behind them was told other shapes
+                net.tell_shapes(shapes)
         net.push()
         return plan, table
 
@@ -234,7 +242,8 @@ class NetModule(torch.nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> NetModule:
         """A module with weights and layers of its own, on a net of its own."""
         twin = memo[id(self)] = type(self).__new__(type(self))
-        vars(twin).update(deepcopy(vars(self) | {"_plan": None, "_planned": None}, memo))
+        vars(twin).update(deepcopy(vars(self) | {"_plan": None, "_planned": None, "_turn": None}, memo))
+        twin._turn = threading.RLock()
         close_with(twin)
         return twin
 

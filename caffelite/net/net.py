@@ -24,7 +24,7 @@ from . import weights as weight_loading
 from .blob import Blob, Parameter, SharedView
 from .debug import Watcher
 from .plans import FastPlan, ObservedPlan
-from .steps import weighted
+from .steps import graded_from_above, weighted
 
 Shape = tuple[int, ...]
 
@@ -78,6 +78,7 @@ class Net:
         self.callbacks: dict[str, list[Callable[[int], object]]] = {}
         self._fast: FastPlan | None = None
         self._seen: ObservedPlan | None = None
+        self._unasked: frozenset[int] = frozenset()  # layers that do not know of the last change of shapes
 
     # -- making ---------------------------------------------------------------------------------------------------
 
@@ -211,8 +212,9 @@ class Net:
     def reweighted(self) -> bool:
         """Whether somebody has written another weight into the gradient of a loss, which only the observed plan heeds.
         Waits for the device."""
-        losses = ((self.blobs[self.graph.values[value].blob], weight) for value, weight in weighted(self.graph))
-        return any(bool((blob.diff_mirror.tensor() != weight).any()) for blob, weight in losses)
+        graph, graded = self.graph, graded_from_above(self.graph)
+        losses = {graph.values[value].blob: weight for value, weight in weighted(graph) if value not in graded}
+        return any(bool((self.blobs[blob].diff_mirror.tensor() != weight).any()) for blob, weight in losses.items())
 
     def weigh(self, blob: str, weight: float) -> None:
         """Put a loss weight where the original keeps it: in the blob's gradient."""
@@ -220,8 +222,9 @@ class Net:
         mirror.set(torch.full(mirror.shape, weight, device=self.run.device))
 
     def observe(self, wanted: bool) -> None:
-        """Keep every blob and gradient of the passes to come; or only losses and outputs, and let go of the rest."""
-        if not wanted and self._seen is not None and self._seen.played:
+        """Keep every blob and gradient of the passes to come; or only losses and outputs, and let go of the rest, at
+        which nobody but callbacks may look."""
+        if not wanted and not self.callbacks and self._seen is not None and self._seen.played:
             self._seen.forget()
         self.observed = wanted
 
@@ -236,10 +239,11 @@ class Net:
         self.observed_plan.watch = Watcher(self) if self.debug_info else None
         return True
 
-    def backward(self) -> None:
-        """Backward through the observed plan, from the `diff` of the output blobs."""
+    def backward(self, first: int | None = None, last: int = 0) -> None:
+        """Backward through the observed plan, from the `diff` of the output blobs; or from a layer down to another."""
+        self.follow_inputs(last, first)
         self.pull()
-        self.observed_plan.backward()
+        self.observed_plan.backward(first, last)
         self.push()
 
     def double(self) -> Net:
@@ -273,7 +277,7 @@ class Net:
         self.replan()
 
     def replan(self) -> None:
-        """Plan anew before the next pass: shapes have changed, or tensors lie elsewhere."""
+        """Plan anew before the next pass: tensors lie elsewhere, or nobody needs the plans any more."""
         self._fast = self._seen = None
 
     def pull(self) -> None:
@@ -303,31 +307,69 @@ class Net:
 
     # -- shapes ---------------------------------------------------------------------------------------------------
 
-    def follow_inputs(self) -> None:
-        """Reshape the net when an input blob has another shape than at the last pass."""
-        if any(self.graph.values[value].shape != self.blobs[blob].shape for blob, value in self.input_values.items()):
-            self.reshape()
+    def follow_inputs(self, first: int = 0, last: int | None = None) -> None:
+        """Reshape the layers of a pass when a blob that it begins with has another shape than they know.
 
-    def reshape(self) -> None:
-        """Work out all shapes anew from those of the input blobs.
+        As in the original, the layers before `first` and behind `last` are not asked: they may be unable to take what a
+        part of the net can.
+        """
+        part = slice(first, None if last is None else last + 1)
+        if self.outdated(self._beginnings(part), part):
+            self.reshape(part)
+
+    def outdated(self, given: Mapping[int, Shape], part: slice = slice(None)) -> bool:
+        """Whether layers know other shapes than follow from these, of values that a pass begins with."""
+        unasked = self._unasked and not self._unasked.isdisjoint(range(len(self.graph.nodes))[part])
+        return unasked or any(self.graph.values[value].shape != shape for value, shape in given.items())
+
+    def _beginnings(self, part: slice) -> dict[int, Shape]:
+        """The shapes of the values that a pass through some layers begins with, as their blobs have them; but for those
+        that layers are told, or find, in every pass."""
+        nodes = self.graph.nodes[part]
+        begin = {value: blob for blob, value in self.input_values.items()}
+        if len(nodes) < len(self.graph.nodes):
+            varying = self.observed_plan.varying
+            written = {value for node in nodes for value in node.writes}
+            begin = {value: blob for value, blob in begin.items() if value in written}
+            for node in nodes:
+                if node.index not in varying and not node.layer.reshapes:
+                    reads = zip(node.reads, node.bottoms, strict=True)
+                    begin.update((value, blob) for value, blob in reads if value not in written)
+        return {value: self.blobs[blob].shape for value, blob in begin.items()}
+
+    def reshape(self, part: slice = slice(None)) -> None:
+        """Work out the shapes of all layers, or of some, anew from those of the blobs that they begin with.
 
         Raises:
             LayerError: a layer cannot take its new bottoms, or would need weights of another shape.
         """
-        self.tell_shapes({value: self.blobs[blob].shape for blob, value in self.input_values.items()})
-        for blob in self.graph.blobs:
-            self.blobs[blob].reshape(*(self.graph.shape(blob) or ()))
+        self.tell_shapes(self._beginnings(part), part)
+        values = [value for node in self.graph.nodes[part] for value in node.writes]
+        shapes = {self.graph.values[value].blob: self.graph.values[value].shape or () for value in values}
+        if any(self.blobs[blob].shape != shape for blob, shape in shapes.items()):
+            self._seen = None  # what it keeps for a backward has other shapes
+        for blob, shape in shapes.items():
+            self.resize(blob, shape)
 
-    def tell_shapes(self, given: Mapping[int, Shape]) -> None:
-        """Tell all layers the shapes that follow from those of the values that passes begin with; blobs keep theirs.
+    def resize(self, blob: str, shape: Shape) -> None:
+        """Let a blob have the shape of its values; a loss keeps its weight."""
+        if self.blobs[blob].shape != shape:
+            self.blobs[blob].reshape(*shape)
+            weight = self.loss_weight(blob)
+            if weight:
+                self.weigh(blob, weight)
+
+    def tell_shapes(self, given: Mapping[int, Shape], part: slice = slice(None)) -> None:
+        """Tell all layers, or some, the shapes that follow from those of the values that they begin with; blobs keep
+        theirs.
 
         Raises:
             LayerError: as in `reshape`; the layers know the shapes they knew before, then.
         """
-        graph = reshaped(self.graph, given)
+        graph, everyone = reshaped(self.graph, given, part), range(len(self.graph.nodes))
         if graph.values != self.graph.values:
-            self.graph = graph
-            self.replan()
+            self.graph, self._fast, self._unasked = graph, None, frozenset(everyone)
+        self._unasked -= frozenset(everyone[part])
 
     # -- what it says ---------------------------------------------------------------------------------------------
 
@@ -402,7 +444,8 @@ class Net:
             write_weights(path, NetParts(self.name, layers, best))
 
     def close(self) -> None:
-        """Release files and threads of the layers; a file that a layer writes is whole then."""
+        """Release files and threads of the layers, and the plans; a file that a layer writes is whole then."""
+        self.replan()
         with ExitStack() as closing:  # all of them, even where one fails
             for node in self.graph.nodes:
                 closing.callback(node.layer.close)

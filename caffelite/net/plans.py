@@ -18,7 +18,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from ..errors import CaffeliteError, Fault, LayerError
 from ..graph import Graph, Node
 from ..layerkit import Run
-from .steps import Step, compile_steps, memory, overwritten, refusals, slots, varying, weighted
+from .steps import Step, compile_steps, graded_from_above, memory, overwritten, refusals, slots, varying, weighted
 
 if TYPE_CHECKING:
     from .net import Net
@@ -71,18 +71,13 @@ class FastPlan:
         graph = net.graph if graph is None else graph
         self.net = net
         self.slot = slots(graph)
-        self.outputs = {blob: graph.blobs[blob] for blob in graph.outputs}
-        losses = weighted(graph)
-        read = {
-            value
-            for node in net.graph.nodes
-            if node.needs_backward
-            for value, need in zip(node.reads, node.bottom_needs, strict=True)
-            if need
-        }
+        # A layer that works in place on a blob which passes begin with changes it for the next pass, too.
+        changed = (blob for blob, begin in net.input_values.items() if graph.blobs[blob] != begin)
+        self.outputs = {blob: graph.blobs[blob] for blob in (*graph.outputs, *changed)}
+        losses, graded = weighted(graph), graded_from_above(net.graph)
         # Where a later layer reads a loss, its backward overwrites the gradient that the loss weight is, as in the
         # original: the weight counts for the loss that is told, not for the gradient.
-        self.losses = [(self.slot[value], weight, value not in read) for value, weight in losses]
+        self.losses = [(self.slot[value], weight, value not in graded) for value, weight in losses]
         self.steps: list[Step] = compile_steps(net, graph, {*self.outputs.values(), *(value for value, _ in losses)})
         self.reread = frozenset(step.reread for step in self.steps if step.reread is not None)
         self.trainable = any(step.node.needs_backward for step in self.steps)
@@ -100,7 +95,7 @@ class FastPlan:
         for blob, value in self.outputs.items():
             kept = table[self.slot[value]]
             if kept is not None:
-                net.blobs[blob].reshape(*kept.shape)
+                net.resize(blob, tuple(kept.shape))
                 net.blobs[blob].data_mirror.set(kept.detach())
         net.run.position += 1
         return loss
@@ -139,7 +134,7 @@ class FastPlan:
 
     def compute(self, step: Step, bottoms: Sequence[torch.Tensor]) -> Sequence[torch.Tensor | None]:
         """The tops of one layer."""
-        weights = self.net.weights_of(step.node.index) if step.reshaping else step.weights
+        weights = self.net.weights_of(step.node.index) if step.looks_up else step.weights
         return call(step.node, self.net.run, bottoms, weights)
 
     @staticmethod
@@ -192,8 +187,8 @@ class ObservedPlan:
         self.net = net
         self.played: dict[int, _Played] = {}
         self.watch: Watch | None = None
-        self.written = set[int]()
         self.varying, self.refused = varying(net.graph), refusals(net.graph)
+        self.graded = graded_from_above(net.graph)
 
     def forward(self, first: int = 0, last: int | None = None) -> torch.Tensor:
         """Run the layers from `first` to `last`, both included; returns their weighted loss."""
@@ -232,18 +227,18 @@ class ObservedPlan:
         bottoms, tops = played.bottoms, played.tops
         loss = torch.zeros((), device=net.run.device)
         taken = {memory(bottom) for bottom in bottoms}
-        for blob, top, weight in zip(node.tops, tops, node.loss_weights, strict=True):
+        for blob, value, top, weight in zip(node.tops, node.writes, tops, node.loss_weights, strict=True):
             if top is None:  # the net holds it
                 continue
-            in_place, reshaped = blob in node.bottoms, tuple(top.shape) != net.blobs[blob].shape
-            if reshaped:
-                net.blobs[blob].reshape(*top.shape)
+            in_place = blob in node.bottoms
+            net.resize(blob, tuple(top.shape))
             if not node.layer.sharing_bottoms:  # those of a Split are its bottom's memory
                 net.blobs[blob].data_mirror.set(self._own(top.detach(), bottoms, set() if in_place else taken))
             if weight:
-                loss = loss + top.detach().sum() * weight
-                if in_place or reshaped:  # another gradient stands there, or none
+                if in_place:  # another gradient stands there
                     net.weigh(blob, weight)
+                counts = weight if value in self.graded else net.blobs[blob].diff_mirror.tensor()
+                loss = loss + (top.detach() * counts).sum()
         return loss
 
     @staticmethod
@@ -280,10 +275,9 @@ class ObservedPlan:
 
         A blob's gradient is overwritten, a parameter's is added to, as in the original.
         """
-        lent = [blob.data_mirror for blob in self.net.blobs.values() if blob.data_mirror.lent]
-        for mirror in lent:
-            mirror.tensor()
-        self.written = {id(mirror) for mirror in lent}
+        for blob in self.net.blobs.values():
+            if blob.data_mirror.lent:
+                blob.data_mirror.tensor()
         first = len(self.net.graph.nodes) - 1 if first is None else first
         for node in reversed(self.net.graph.nodes[last : first + 1]):
             self.net.tell("before_backward", node.index)
@@ -294,12 +288,9 @@ class ObservedPlan:
             self.net.tell("after_backward", node.index)
 
     def _relabelled(self, node: Node, played: _Played) -> bool:
-        """Whether labels or indices were written since the layer's forward: the original's backward reads them anew."""
-        for position, then in played.labels.items():
-            mirror = self.net.blobs[node.bottoms[position]].data_mirror
-            if id(mirror) in self.written and not torch.equal(mirror.tensor().detach().reshape(then.shape), then):
-                return True
-        return False
+        """Whether labels or indices are others than in the layer's forward: the original's backward reads them anew."""
+        blobs = {position: self.net.blobs[node.bottoms[position]] for position in played.labels}
+        return any(not torch.equal(blobs[at].data_mirror.tensor(), then) for at, then in played.labels.items())
 
     def _replayed(self, node: Node) -> _Played:
         """A forward for a backward that comes without one, as the original takes what lies in the blobs then; it

@@ -10,7 +10,6 @@ import torch
 
 from ..errors import Fault
 from ..graph import Graph, Node
-from .blob import SharedView
 
 if TYPE_CHECKING:
     from .net import Net
@@ -22,7 +21,9 @@ class Step:
 
     Attributes:
         reads, writes: slots of the value table; a Split shares the slot it reads.
-        weights: the layer's weight tensors; where one is a reshaped view, they are looked up anew each pass.
+        weights: the layer's weight tensors.
+        looks_up: one of them is only a view of the leaf, whose memory may become another: they are looked up anew each
+            pass.
         stop: positions of bottoms whose gradient ends here although they carry one.
         flattens: positions of 4-d bottoms whose gradient may come back in another memory order than the net's.
         varies: its bottoms' shapes are known in each pass only.
@@ -35,7 +36,7 @@ class Step:
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     weights: Sequence[torch.Tensor] = ()
-    reshaping: bool = False
+    looks_up: bool = False
     stop: tuple[int, ...] = ()
     flattens: tuple[int, ...] = ()
     varies: bool = False
@@ -62,6 +63,17 @@ def weighted(graph: Graph) -> list[tuple[int, float]]:
         for value, weight in zip(node.writes, node.loss_weights, strict=False)
         if weight
     ]
+
+
+def graded_from_above(graph: Graph) -> set[int]:
+    """The values whose gradient a later layer's backward writes."""
+    return {
+        value
+        for node in graph.nodes
+        if node.needs_backward
+        for value, need in zip(node.reads, node.bottom_needs, strict=True)
+        if need
+    }
 
 
 def memory(tensor: torch.Tensor) -> int:
@@ -135,8 +147,8 @@ def compile_steps(net: Net, graph: Graph, kept: set[int]) -> list[Step]:
         for value in node.writes:
             carries[value] = node.needs_backward
         writes, weights = tuple(slot[value] for value in node.writes), net.weights_of(node.index)
-        reshaping = any(isinstance(blob, SharedView) for blob in net.rows[node.index])
-        step = Step(node, reads, writes, weights, reshaping, stop)
+        looks_up = any(one is not blob.owner.tensor for one, blob in zip(weights, net.rows[node.index], strict=True))
+        step = Step(node, reads, writes, weights, looks_up, stop)
         step.flattens = _flattens(graph, node) if net.channels_last else ()
         step.silent = not node.needs_backward
         step.reread, step.varies = overwritten(graph, node), node.index in behind

@@ -149,6 +149,7 @@ def share(rows: Sequence[tuple[str, Sequence[Row]]], sources: Sequence[tuple[str
         for mine, theirs in zip(named.get(name, ()), many, strict=False)
     ]
     faults = [fault for name, mine, theirs in pairs for fault in _unshareable(name, mine, theirs)]
+    faults = faults or list(_torn(pairs))
     if faults:
         raise SnapshotError(faults)
     for _, mine, theirs in pairs:
@@ -169,3 +170,14 @@ def _unshareable(layer: str, mine: Sequence[Row], theirs: Sequence[Row]) -> list
             where = f"{blob.owner.tensor.device} here and on {source.owner.tensor.device} in the other net"
             faults.append(Fault(f"weight {slot} is on {where}", None, "make both nets on one device", layer))
     return faults
+
+
+def _torn(pairs: Iterable[tuple[str, Sequence[Row], Sequence[Row]]]) -> Iterator[Fault]:
+    """Weights that layers here do not share as those of the other net do, so that one would have to be two."""
+    sources: dict[int, Parameter] = {}
+    for name, mine, theirs in pairs:
+        for slot, (blob, source) in enumerate(zip(mine, theirs, strict=True)):
+            whole = sources.setdefault(id(blob.owner), source.owner)
+            if whole.memory != source.owner.memory or whole.shape != blob.owner.shape:
+                text = f"weight {slot} is shared with another layer in only one of the two nets"
+                yield Fault(text, None, "let both nets share weights in the same way", name)

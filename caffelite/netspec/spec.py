@@ -164,7 +164,8 @@ def _checked(value: Any, where: str) -> Any:
 class NetSpec:
     """Tops under names: `n.conv1 = L.Convolution(n.data, …)`, or `n["conv1"] = …`.
 
-    `tops` is a dict of them, in the order in which the names were first used.
+    `tops` is a dict of them, in the order in which the names were first used.  Whether they are tops is asked by
+    `to_proto` only: a name may hold something else until then.
     """
 
     tops: dict[str, Any]
@@ -175,7 +176,7 @@ class NetSpec:
     def __setattr__(self, name: str, value: Any) -> None:
         if not isinstance(name, str):
             raise SettingError(f"NetSpec: a name is a text, got {shown(name)}", help=f'write n["{name}"]')
-        self.tops[name] = _checked(value, f"NetSpec.{name}")
+        self.tops[name] = value
 
     def __getattr__(self, name: str) -> Any:
         tops = self.__dict__.get("tops", {})  # not there yet while a copy is made
@@ -191,9 +192,9 @@ class NetSpec:
 
     def to_proto(self) -> Any:
         """The NetParameter of all layers that the tops need; a layer bears the name of its first top."""
-        writer = _Writer({top: name for name, top in self.tops.items()})
-        for name, top in self.tops.items():
-            writer.add(_checked(top, f"NetSpec.{name}"))
+        writer = _Writer({_checked(top, f"NetSpec.{name}"): name for name, top in self.tops.items()})
+        for top in self.tops.values():
+            writer.add(top)
         return writer.net
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
 """A text in its canonical layout: what it says, and every comment, stay.
 
 A field a line, two blanks a level, `name: value` and `name { … }` without a colon, strings in double quotes, lists on
-one line, at most one empty line; comments behind fields of neighbouring lines begin in one column.  A block that stood on one
-line, without comments, stays on one if it fits.
+one line, at most one empty line; comments behind fields of neighbouring lines begin in one column.  A block that stood
+on one line, without comments, stays on one if it fits.
 """
 
 from __future__ import annotations

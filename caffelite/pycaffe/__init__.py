@@ -12,6 +12,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..errors import did_you_mean
+
 __version__ = "1.0.0"
 """The version of the original whose module this is."""
 
@@ -93,6 +95,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return names()
     if name in _ROOMS:
         value = importlib.import_module(_ROOMS[name], __name__)
         if not _ROOMS[name].endswith(f".{name}"):
@@ -100,7 +104,8 @@ def __getattr__(name: str) -> Any:
     elif name.endswith(SOLVER) and not name.startswith("_"):
         value = importlib.import_module(".solver", __name__).solver_class(name.removesuffix(SOLVER))
     else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        near = did_you_mean(name, names()) if not name.startswith("_") else None
+        raise AttributeError(f"the module has no attribute {name!r}{f'; {near}' if near else ''}")
     globals()[name] = value
     return value
 

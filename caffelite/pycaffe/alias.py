@@ -48,7 +48,7 @@ class _Finder(MetaPathFinder):
         real = _real_name(fullname, self.alias)
         found = find_spec(real)
         if found is None:
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+            return None
         return ModuleSpec(fullname, _SameModule(real), is_package=found.submodule_search_locations is not None)
 
 

@@ -18,11 +18,13 @@ from ..net import Blob
 from ..net import Net as Core
 from ..proto import TEST, TRAIN
 from . import state
+from .named import Named
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from ..net.module import NetModule
+    from ..netspec import NetSpec
 
 Path = str | os.PathLike[str]
 Arrays = dict[str, np.ndarray]
@@ -47,7 +49,7 @@ class Net:
     """A net whose every blob can be looked at.
 
     Args:
-        network_file: path of the prototxt; or a NetParameter, such as NetSpec.to_proto() gives.
+        network_file: path of the prototxt; or a NetParameter or NetSpec.
         phase: TRAIN or TEST.
         level, stages: the rest of the NetState; 0 and none where nothing is said.
         weights: path of a caffemodel to copy weights from.
@@ -65,7 +67,7 @@ class Net:
 
     def __init__(
         self,
-        network_file: Path | Message,
+        network_file: Path | Message | NetSpec,
         phase: int | Path = -1,
         level: int | None = None,
         stages: Sequence[str] | None = None,
@@ -73,6 +75,11 @@ class Net:
     ) -> None:
         if isinstance(phase, (str, os.PathLike)):
             weights, phase, level = phase, -1 if level is None else level, None
+        if hasattr(network_file, "to_proto"):  # a NetSpec
+            network_file = network_file.to_proto()
+        if isinstance(network_file, str) and "{" in network_file:
+            help = "Net takes a file's path, a NetSpec or a NetParameter: Net(spec.to_proto(), phase)"
+            raise UsageError("the text of a net is given where a file's path is expected", help=help)
         if phase not in (TRAIN, TEST):
             raise UsageError("Net needs a phase", help="Net('net.prototxt', caffelite.TEST)")
         core = assembly.load_net(
@@ -100,13 +107,13 @@ class Net:
         # As in the original, `del net` closes files; at the end of the process the layers see to that.
         self._files = weakref.finalize(self, core.close)
         self._files.atexit = False
-        self.blobs: OrderedDict[str, Blob] = OrderedDict(core.blobs)
-        self.params: OrderedDict[str, list[Any]] = OrderedDict(core.params)
+        self.blobs: OrderedDict[str, Blob] = Named("blob", core.blobs.items())
+        self.params: OrderedDict[str, list[Any]] = Named("layer with weights", core.params.items())
         nodes = list(zip(core.graph.nodes, core.rows, strict=True))
         self.layers = [
             LayerView(node.name, node.type, list(row), getattr(node.layer, "user", None)) for node, row in nodes
         ]
-        self.layer_dict = OrderedDict((layer.name, layer) for layer in self.layers)
+        self.layer_dict = Named("layer", ((layer.name, layer) for layer in self.layers))
 
     # -- what it is made of ---------------------------------------------------------------------------------------
 
@@ -176,8 +183,7 @@ class Net:
 
     def _index(self, layer: str, last: bool = False) -> int:
         names = self._layer_names
-        if layer not in names:
-            raise UsageError(f"there is no layer {layer!r}", help=did_you_mean(layer, names))
+        self.layer_dict[layer]  # or an error that says what there is
         return len(names) - 1 - names[::-1].index(layer) if last else names.index(layer)
 
     def __repr__(self) -> str:
@@ -193,10 +199,11 @@ class Net:
     @cached_property
     def module(self) -> NetModule:
         """The net as a torch module, on the same memory (:class:`caffelite.net.module.NetModule`)."""
-        from ..net.module import NetModule
+        from ..net.module import NetModule, close_with
 
         module = NetModule(self.core)
         self._files.detach()  # the module may go on reading them
+        close_with(module)
         return module
 
     # -- passes ---------------------------------------------------------------------------------------------------
@@ -216,9 +223,6 @@ class Net:
             _put(blob, getattr(self.blobs[blob], part), given)
 
     def _known(self, names: Sequence[str]) -> dict[str, Blob]:
-        for blob in names:
-            if blob not in self.blobs:
-                raise UsageError(f"there is no blob {blob!r}", help=did_you_mean(blob, self.blobs))
         return {blob: self.blobs[blob] for blob in names}
 
     def forward(
@@ -245,7 +249,7 @@ class Net:
         return {name: blob.data for name, blob in wanted.items()}
 
     def _forward(self, start: int, end: int) -> float:
-        self.core.follow_inputs()
+        self.core.follow_inputs(start, end)
         self.core.pull()
         loss = self.core.observed_plan.forward(start, end)
         self.core.push()
@@ -277,9 +281,7 @@ class Net:
         return {name: blob.diff for name, blob in wanted.items()}
 
     def _backward(self, start: int, end: int) -> None:
-        self.core.pull()
-        self.core.observed_plan.backward(start, end)
-        self.core.push()
+        self.core.backward(start, end)
 
     def forward_all(self, blobs: Sequence[str] | None = None, **inputs: np.ndarray) -> Arrays:
         """Forward of any number of samples, batch by batch; the last is filled up with zeros.
@@ -430,7 +432,7 @@ class Net:
 def _put(blob: str, target: np.ndarray, values: np.ndarray) -> None:
     shape = np.shape(values)
     try:
-        if len(shape) == target.ndim and shape[:1] != target.shape[:1]:
+        if shape[:1] != target.shape[:1]:
             raise ValueError
         target[...] = values
     except ValueError:

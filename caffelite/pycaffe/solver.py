@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import assembly
 from ..assembly import SolverFile
@@ -17,6 +17,9 @@ from ..solver.update import updates
 from . import state, telling
 from .net import Net
 
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
 
 class SolverParam:
     """The settings of a solver, as its file has them.  `base_lr` can be set; it counts from the next update on."""
@@ -25,6 +28,8 @@ class SolverParam:
         self.__dict__.update(_core=core, _message=message)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if name in ("base_lr", "max_iter"):
             return getattr(self._core.settings, name)
         return getattr(self._message, name)
@@ -41,7 +46,7 @@ class SolverParam:
 
 
 class SGDSolver:
-    """A solver made from a file; every blob of its nets can be looked at after each call.
+    """A solver made from a file or a SolverParameter; every blob of its nets can be looked at after each call.
 
     The class says what type it is, whatever the file says; `get_solver` makes the type that the file names.
 
@@ -56,7 +61,7 @@ class SGDSolver:
 
     kind: ClassVar[str] = "SGD"
 
-    def __init__(self, solver_file: str | os.PathLike[str]) -> None:
+    def __init__(self, solver_file: str | os.PathLike[str] | Message) -> None:
         file = assembly.read_solver(solver_file)
         if file.settings.type != self.kind:
             text = f"{type(self).__name__} trains with {self.kind}, and the file says {file.settings.type}"
@@ -75,6 +80,10 @@ class SGDSolver:
         self.net = Net.of(self.core.net)
         self.test_nets = [Net.of(net) for net in self.core.test_nets]
         self.param = SolverParam(self.core, file.message)
+
+    def __repr__(self) -> str:
+        done = f"{self.iter} of {self.core.settings.max_iter} iterations"
+        return f'<{type(self).__name__} of net "{self.net.name}", {done}>'
 
     @property
     def iter(self) -> int:
@@ -157,11 +166,11 @@ def solver_class(kind: str) -> type[SGDSolver]:
     if kind == SGDSolver.kind:
         return SGDSolver
     about = f"A solver of type {kind!r}, made from a file; see :class:`SGDSolver`."
-    return type(f"{kind}Solver", (SGDSolver,), {"kind": kind, "__doc__": about, "__module__": __name__})
+    return type(f"{kind}Solver", (SGDSolver,), {"kind": kind, "__doc__": about, "__module__": __package__})
 
 
-def get_solver(solver_file: str | os.PathLike[str]) -> SGDSolver:
-    """The solver a file describes, of the type it names.
+def get_solver(solver_file: str | os.PathLike[str] | Message) -> SGDSolver:
+    """The solver a file, or a SolverParameter, describes, of the type it names.
 
     Raises:
         CaffeliteError: with every fault of the solver file, or of the first net that has any.

@@ -40,8 +40,11 @@ class _Warned(LogBridge):
     """Python's logging of this package, as lines of the log, unless somebody else listens."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if hasattr(record, "source") or not logging.getLogger().handlers:
-            super().emit(record)
+        if not hasattr(record, "source"):
+            if logging.getLogger().handlers:
+                return
+            record.source = "caffelite:0"
+        super().emit(record)
 
 
 shown = _Shown()

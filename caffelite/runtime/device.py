@@ -34,8 +34,8 @@ def choose(gpus: Sequence[int] | None, wants_gpu: bool, device_id: int = 0) -> t
         return torch.device("cpu"), "solver_mode is GPU and there is no CUDA device here: training on the CPU"
     if not torch.cuda.is_available():
         raise DeviceError(
-            "a GPU was asked for by --gpu, and PyTorch finds no CUDA device here",
-            help="leave --gpu out to compute on the CPU",
+            "a GPU was asked for, and PyTorch finds no CUDA device here",
+            help="leave --gpu out, or set_mode_gpu(), to compute on the CPU",
         )
     present = torch.cuda.device_count()
     wanted = list(range(present)) if list(gpus) == [-1] else list(gpus)

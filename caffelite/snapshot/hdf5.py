@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Fault, Place, SnapshotError
+from ..errors import CaffeliteError, Fault, Place, SnapshotError
 from .atomic import write_atomic
 from .blobs import Array
 from .kinds import fault
@@ -48,6 +48,8 @@ def _opened(path: str | Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
+    except CaffeliteError:
+        raise
     except _DAMAGE as error:
         raise fault(path, f"the HDF5 file is damaged or cut off: {error}") from error
 

@@ -91,7 +91,7 @@ def _in_range(path: str | Path, state: SolverStateData) -> SolverStateData:
 def _expect(path: str | Path, kind: Kind, wanted: Kind) -> None:
     if kind is not wanted:
         is_weights = kind in (Kind.WEIGHTS, Kind.HDF5_WEIGHTS)
-        help = "to start from weights, give them to --weights; a run is resumed from its .solverstate"
+        help = "weights to start from are for --weights, or net.copy_from; a run is resumed from its .solverstate"
         raise fault(path, f"no solver state can be read: the file is {kind.value}", help if is_weights else None)
 
 

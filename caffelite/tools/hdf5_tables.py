@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, Fault
+from ..errors import CaffeliteError, DataError, Fault
 
 DATA, LABEL = "data", "label"
 """The data sets that hold images and labels."""
@@ -25,6 +25,8 @@ _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeErro
 def _read_from(path: Path) -> Iterator[None]:
     try:
         yield
+    except CaffeliteError:
+        raise
     except _DAMAGE as error:
         help = "copy it again, or build it again"
         raise DataError(Fault(f'"{path}" cannot be read as an HDF5 file: {error}', help=help)) from error

@@ -109,3 +109,10 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
         with pytest.raises(DataError, match="cannot be opened as an HDF5 file: it is a folder or a device"):
             measure(path, ["data"])
+
+
+def test_a_data_set_of_another_name_is_not_called_damage(tmp_path: Path) -> None:
+    path = written(tmp_path, labels={"data": np.zeros(3)})
+    with pytest.raises(DataError) as caught:
+        measure(path, ["label"])
+    assert str(caught.value).startswith(f'"{path}" has no data set "label"\n')

@@ -281,19 +281,24 @@ def test_a_bottom_without_tops_is_told() -> None:
 
 
 @pytest.mark.parametrize("wrong", [3, "x", None, [1]])
-def test_a_name_for_what_is_no_top_is_told(wrong: Any) -> None:
+def test_a_name_for_what_is_no_top_is_told_when_the_net_is_written(wrong: Any) -> None:
     n = caffe.NetSpec()
-    with pytest.raises(TypeError, match=r"NetSpec\.a: .* is not a Top"):
-        n.a = wrong
-    with pytest.raises(NotATop, match=r"NetSpec\.a: .* is not a Top"):
-        n["a"] = wrong
-    assert not n.tops
+    n.a = wrong
+    assert n.a is wrong
+    with pytest.raises(TypeError, match=r"NetSpec\.a: .* is not a Top") as caught:
+        n.to_proto()
+    assert isinstance(caught.value, NotATop)
+    n["a"] = L.Input(shape=IMAGE)
+    assert [layer.name for layer in n.to_proto().layer] == ["a"]
 
 
-def test_one_name_for_several_tops_is_told() -> None:
+def test_one_name_for_several_tops_is_told_unless_they_get_names_of_their_own() -> None:
     n = caffe.NetSpec()
+    n.data = tops = L.DummyData(shape=IMAGE, ntop=2)
     with pytest.raises(NotATop, match="needs as many names"):
-        n.data = L.DummyData(shape=IMAGE, ntop=2)
+        n.to_proto()
+    n.data, n.label = tops
+    assert list(n.to_proto().layer[0].top) == ["data", "label"]
 
 
 def test_a_name_that_is_no_text_is_told() -> None:

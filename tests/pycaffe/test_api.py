@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 
 import h5py
 import numpy as np
@@ -82,8 +83,34 @@ def test_a_net_is_made_of_a_message_too(tmp_path):
     before = message.SerializeToString()
     assert caffelite.Net(message, caffelite.TEST).outputs == ["prob"]
     assert message.SerializeToString() == before
-    with pytest.raises(UsageError, match="a net is a NetParameter, not a SolverParameter"):
+    with pytest.raises(UsageError, match="a NetParameter is needed, not a SolverParameter"):
         caffelite.Net(SolverParameter(), caffelite.TEST)
+
+
+def test_a_netspec_is_taken_and_a_text_is_told_from_a_path(tmp_path):
+    n = caffelite.NetSpec()
+    n.x = caffelite.layers.Input(shape=dict(dim=[2, 3]))
+    assert caffelite.Net(n, caffelite.TEST).inputs == ["x"]
+    with pytest.raises(UsageError, match="the text of a net is given where a file's path is expected"):
+        caffelite.Net(str(n.to_proto()), caffelite.TEST)
+
+
+def test_names_that_are_not_there_are_answered_and_nothing_is_replaced(net):
+    for table, wrong, right in (
+        (net.blobs, "probb", "prob"),
+        (net.params, "ipp", "ip"),
+        (net.layer_dict, "lose", "loss"),
+    ):
+        with pytest.raises(KeyError, match=f"{wrong!r}\\n  help: did you mean {right}"):
+            table[wrong]
+        assert table.get(wrong) is None
+        assert wrong not in table
+    with pytest.raises(UsageError, match="a blob cannot be replaced, only written to"):
+        net.blobs["x"] = np.zeros((4, 3))
+    changed = net.blobs.copy()
+    changed["x"] = None
+    assert net.blobs["x"] is not None
+    assert list(pickle.loads(pickle.dumps(net.top_names))) == net._layer_names
 
 
 def test_level_and_stages_choose_layers(tmp_path):
@@ -207,8 +234,8 @@ def test_a_backward_needs_no_forward_before_it(net):
     net.blobs["y"].diff[...] = above
     gradient = net.backward(start="ip", end="ip")
     assert sorted(gradient) == ["x"]
-    np.testing.assert_allclose(gradient["x"], above @ net.params["ip"][0].data, rtol=1e-5)
-    np.testing.assert_allclose(net.params["ip"][0].diff, above.T @ X[:4], rtol=1e-5)
+    np.testing.assert_allclose(gradient["x"], above @ net.params["ip"][0].data, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(net.params["ip"][0].diff, above.T @ X[:4], rtol=1e-5, atol=1e-5)
 
 
 COLLECTING = """
@@ -235,6 +262,59 @@ def test_a_backward_after_weights_were_changed_takes_them_as_they_are(net):
     net.core.parameters[0].load(np.full((2, 3), 5.0))
     net.blobs["y"].diff[...] = above
     np.testing.assert_allclose(net.backward(start="ip")["x"], np.full((4, 3), 10.0))
+
+
+FIXED = """
+force_backward: true
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }
+layer { name: "double" type: "Power" bottom: "x" top: "d" power_param { scale: 2 } }
+layer { name: "pool" type: "Pooling" bottom: "d" top: "p" pooling_param { pool: AVE kernel_size: 4 } }
+layer { name: "ip" type: "InnerProduct" bottom: "d" top: "y"
+  inner_product_param { num_output: 1 weight_filler { value: 1 } } }
+"""
+
+
+def test_layers_that_do_not_run_need_not_fit_the_input(tmp_path):
+    """The original reshapes a layer when it runs it: an image of any size goes through the layers below the first
+    InnerProduct, or below a pooling that is larger than what is left."""
+    net = made(tmp_path, FIXED, caffelite.TEST)
+    for height, width in ((3, 7), (5, 2)):
+        image = np.arange(height * width, dtype=np.float32).reshape(1, 1, height, width)
+        net.blobs["x"].reshape(*image.shape)
+        net.blobs["x"].data[...] = image
+        assert np.array_equal(net.forward(end="double")["d"], 2 * image)
+        net.blobs["d"].diff[...] = image
+        assert np.array_equal(net.backward(start="double")["x"], 2 * image)
+        assert net.blobs["p"].shape == (1, 1, 1, 1)
+        for whole in (net.forward, net.reshape, lambda: net.forward(start="pool")):
+            with pytest.raises(RuntimeError, match='layer "pool"'):
+                whole()
+    net.blobs["x"].reshape(1, 1, 4, 4)
+    net.blobs["x"].data[...] = 1
+    assert net.forward()["y"] == 32
+
+
+def test_layers_that_were_left_out_follow_at_the_next_pass(tmp_path):
+    net = made(tmp_path, FIXED, caffelite.TEST)
+    net.blobs["x"].reshape(3, 1, 4, 4)
+    net.blobs["x"].data[...] = np.arange(3).reshape(3, 1, 1, 1)
+    net.forward(end="double")
+    assert net.blobs["y"].shape == (1, 1)
+    np.testing.assert_array_equal(net.forward(start="d_double_0_split", end="pool")["p"].ravel(), [0, 2, 4])
+    np.testing.assert_array_equal(net.forward()["y"].ravel(), [0, 32, 64])
+    net.blobs["x"].reshape(2, 1, 4, 4)
+    net.forward(end="double")
+    assert net.module(torch.ones(2, 1, 4, 4))["y"].shape == (2, 1)
+
+
+def test_a_pass_that_begins_within_takes_the_shape_it_finds(tmp_path):
+    net = made(tmp_path, FIXED, caffelite.TEST)
+    net.forward(end="double")
+    net.blobs["d_double_0_split_1"].reshape(2, 1, 4, 4)
+    net.blobs["d_double_0_split_1"].data[...] = [[[[1]]], [[[2]]]]
+    np.testing.assert_array_equal(net.forward(start="ip")["y"].ravel(), [16, 32])
+    net.blobs["x"].data[...] = 1
+    np.testing.assert_array_equal(net.forward()["y"].ravel(), [32])
 
 
 def test_parts_and_blobs_that_are_not_there_are_told_before_anything_runs(net):

@@ -354,3 +354,24 @@ def test_a_weight_written_into_the_gradient_of_a_loss_counts_in_every_iteration(
     for a, b, c in zip(*(solver.net.params["ip"] for solver in (several, single, plain)), strict=True):
         assert np.array_equal(a.data, b.data)
         np.testing.assert_allclose(a.data, c.data, rtol=1e-4, atol=1e-6)
+
+
+def test_a_solver_is_made_of_a_message_too(folder):
+    from google.protobuf import text_format
+
+    from caffelite.proto import NetParameter, SolverParameter
+
+    message = text_format.Parse(SOLVER + 'type: "Nesterov" momentum: 0.9', SolverParameter())
+    file = caffelite.NesterovSolver(message)
+    inside = SolverParameter()
+    inside.CopyFrom(message)
+    inside.ClearField("net")
+    inside.net_param.CopyFrom(text_format.Parse(NET, NetParameter()))
+    solver = caffelite.get_solver(inside)
+    for each in (file, solver):
+        each.step(2)
+    assert type(solver) is caffelite.NesterovSolver
+    assert np.array_equal(file.net.params["ip"][0].data, solver.net.params["ip"][0].data)
+    assert repr(solver) == '<NesterovSolver of net "", 2 of 6 iterations>'
+    with pytest.raises(UsageError, match="a SolverParameter is needed, not a NetParameter"):
+        caffelite.get_solver(NetParameter())
