@@ -56,7 +56,7 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module(_ROOMS[name], __name__)
         if not _ROOMS[name].endswith(f".{name}"):
             value = getattr(value, name)
-    elif name.startswith("_"):
+    elif name.startswith("_") and name != "_caffe":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     else:
         value = getattr(importlib.import_module(".pycaffe", __name__), name)

@@ -13,6 +13,7 @@ from ._kit import PHASES, debug_option, described, file_options, parts, python_o
 if TYPE_CHECKING:
     from ..graph import Graph, Node
 
+
 @described(
     "summary",
     "show a net as a table: shapes, parameters, multiply-adds, memory",

@@ -30,8 +30,8 @@ class Blob:
 
     @property
     def data(self) -> np.ndarray:
-        """The values."""
-        return self.data_mirror.array()
+        """The values; an array object of its own each time, so that who gives it another shape does not to others."""
+        return self.data_mirror.array().view()
 
     @data.setter
     def data(self, values: np.ndarray) -> None:
@@ -40,7 +40,7 @@ class Blob:
     @property
     def diff(self) -> np.ndarray:
         """The gradient of the loss with respect to the values."""
-        return self.diff_mirror.array()
+        return self.diff_mirror.array().view()
 
     @diff.setter
     def diff(self, values: np.ndarray) -> None:

@@ -74,6 +74,11 @@ class Layer:
     def __init__(self, param: Any = None) -> None:
         self.blobs = Blobs()
 
+    @property
+    def param_str_(self) -> str:
+        """What `param_str` was called before the original's release 1.0."""
+        return self.param_str
+
     def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Look at the settings, and add blobs."""
 

@@ -99,7 +99,7 @@ class Parameter(Blob):
     def diff(self) -> np.ndarray:
         """The gradient; after a solver's step, the update that was applied, as in the original."""
         self._exchange()
-        return self.diff_mirror.array()
+        return self.diff_mirror.array().view()
 
     @diff.setter
     def diff(self, values: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import google.protobuf.text_format  # noqa: F401  where scripts name it in full, as protobuf 2 let them
 from google.protobuf.descriptor import Descriptor, EnumDescriptor
 
 from .. import proto

@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ..errors import did_you_mean
+from .former import OF_MODULE
 
 __version__ = "1.0.0"
 """The version of the original whose module this is."""
@@ -28,6 +29,7 @@ _ROOMS = {
     "io": ".io",
     "draw": ".draw",
     "coord_map": ".coord_map",
+    "_caffe": "._caffe",
     "net_spec": ".net_spec",
     "layers": "..layers",
     "params": "..netspec",
@@ -104,7 +106,9 @@ def __getattr__(name: str) -> Any:
     elif name.endswith(SOLVER) and not name.startswith("_"):
         value = importlib.import_module(".solver", __name__).solver_class(name.removesuffix(SOLVER))
     else:
-        near = did_you_mean(name, names()) if not name.startswith("_") else None
+        near = None
+        if not name.startswith("_"):
+            near = OF_MODULE.get(name) or did_you_mean(name, names())
         raise AttributeError(f"the module has no attribute {name!r}{f'; {near}' if near else ''}")
     globals()[name] = value
     return value
@@ -113,7 +117,7 @@ def __getattr__(name: str) -> Any:
 def names() -> list[str]:
     """Every name that scripts may use."""
     types = importlib.import_module("..solver.update", __name__).updates.names()
-    return sorted({*_ROOMS, *(f"{type}{SOLVER}" for type in types)})
+    return sorted({*(name for name in _ROOMS if name[0] != "_"), *(f"{type}{SOLVER}" for type in types)})
 
 
 def __dir__() -> list[str]:

@@ -19,7 +19,6 @@ from ..errors import UsageError
 _OURS = __name__.partition(".")[0]
 _API = f"{_OURS}.pycaffe"
 _ELSEWHERE = {
-    "_caffe": _API,
     "pycaffe": _API,
     "proto": f"{_OURS}.proto",
     "layers": f"{_OURS}.layers",

@@ -5,9 +5,10 @@ Source: `python/caffe/io.py`.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -144,8 +145,9 @@ def datum_to_array(datum: Any) -> Array:
 # -- images -----------------------------------------------------------------------------------------------------------
 
 
-def load_image(filename: str | os.PathLike[str], color: bool = True) -> NDArray[np.float32]:
+def load_image(filename: str | os.PathLike[str] | IO[bytes], color: bool = True) -> NDArray[np.float32]:
     """An image file as float32 of 0 … 1: H×W×3 in the order R, G, B, or H×W×1 with `color=False` (see :data:`LUMA`).
+    It is given by its name, or open for reading bytes (a BytesIO, too).
 
     Transparency is left out.  Gray images of 16 and 32 bits keep their precision; colour is of 8 bits.
 
@@ -153,9 +155,7 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> NDArray[
         UnreadableImage: the file is missing or damaged.
     """
     try:
-        with open(filename, "rb") as file:
-            data = file.read()
-        with opened(data) as image:
+        with opened(_content(filename)) as image:
             pixels = _pixels(image)
     except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
         raise unreadable(filename, getattr(error, "strerror", None) or str(error)) from error
@@ -169,8 +169,32 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> NDArray[
     return values.astype(np.float32)
 
 
-def unreadable(filename: str | os.PathLike[str], why: str) -> UnreadableImage:
-    return UnreadableImage(Fault(f"the image cannot be read: {why}", Place(os.fspath(filename))))
+def _content(given: str | os.PathLike[str] | IO[bytes]) -> bytes:
+    if isinstance(given, (str, os.PathLike)):
+        with open(given, "rb") as file:
+            return file.read()
+    content = given.read()
+    if not isinstance(content, bytes):
+        raise DataError("it is open as text, where bytes are read: open(name, 'rb')")
+    return content
+
+
+def unreadable(filename: str | os.PathLike[str] | IO[bytes], why: str) -> UnreadableImage:
+    name = os.fspath(filename) if isinstance(filename, (str, os.PathLike)) else getattr(filename, "name", None)
+    place = Place(name) if isinstance(name, str) else None
+    return UnreadableImage(Fault(f"the image cannot be read: {why}", place))
+
+
+def __getattr__(name: str) -> Any:
+    """`resize` and `skimage`, which the original's module has because it imports them."""
+    if name not in ("resize", "skimage"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        modules = {part: importlib.import_module(part) for part in ("skimage", "skimage.io", "skimage.transform")}
+    except ImportError as error:
+        help = "pip install scikit-image; resize_image(image, (height, width)) is here without it"
+        raise AttributeError(f"{name} is scikit-image's, which is not installed: {help}") from error
+    return modules["skimage"] if name == "skimage" else modules["skimage.transform"].resize
 
 
 def _pixels(image: Any) -> Array:

@@ -14,10 +14,13 @@ import numpy as np
 
 from .. import assembly
 from ..errors import UsageError, did_you_mean
+from ..layerkit.python_layer import Blobs as BlobVec
 from ..net import Blob
 from ..net import Net as Core
 from ..proto import TEST, TRAIN
+from ..runtime import threads
 from . import state
+from .former import OF_NET
 from .named import Named
 
 if TYPE_CHECKING:
@@ -31,15 +34,22 @@ Arrays = dict[str, np.ndarray]
 
 
 class LayerView:
-    """A layer of a net: its type and its weight blobs; what else is asked of a Python layer, its own instance says."""
+    """A layer of a net: its type and its weight blobs; any other attribute of a Python layer is its own instance's."""
 
     def __init__(self, name: str, type: str, blobs: list[Any], user: Any = None) -> None:
-        self.name, self.type, self.blobs, self._user = name, type, blobs, user
+        self.__dict__.update(name=name, type=type, blobs=blobs, _user=user)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or self.__dict__.get("_user") is None:
-            raise AttributeError(f"{self!r} has no attribute {name!r}")
-        return getattr(self._user, name)
+        user = self.__dict__.get("_user")
+        if name.startswith("__") or user is None:
+            raise AttributeError(f"the layer has no attribute {name!r}")
+        return getattr(user, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._user is not None:
+            setattr(self._user, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.name!r}>"
@@ -57,6 +67,7 @@ class Net:
     The old order `Net(network_file, weights, phase)` is understood too.
 
     Attributes:
+        name: that of the prototxt, until a script gives it another.
         blobs: every blob by name, in the order in which they are computed.
         params: the weight blobs of every layer that has any, by the layer's name.
         layers: the layers in order, `layer_dict` by name; each has `type` and `blobs`.
@@ -103,24 +114,22 @@ class Net:
         return net
 
     def _wrap(self, core: Core) -> None:
-        self.core = core
+        threads.compute_alone_in_forks()
+        self.core, self.name = core, core.name
         # As in the original, `del net` closes files; at the end of the process the layers see to that.
         self._files = weakref.finalize(self, core.close)
         self._files.atexit = False
         self.blobs: OrderedDict[str, Blob] = Named("blob", core.blobs.items())
-        self.params: OrderedDict[str, list[Any]] = Named("layer with weights", core.params.items())
-        nodes = list(zip(core.graph.nodes, core.rows, strict=True))
+        nodes = [(node, BlobVec(row)) for node, row in zip(core.graph.nodes, core.rows, strict=True)]
+        self.params: OrderedDict[str, BlobVec] = Named(
+            "layer with weights", ((node.name, blobs) for node, blobs in nodes if blobs)
+        )
         self.layers = [
-            LayerView(node.name, node.type, list(row), getattr(node.layer, "user", None)) for node, row in nodes
+            LayerView(node.name, node.type, blobs, getattr(node.layer, "user", None)) for node, blobs in nodes
         ]
         self.layer_dict = Named("layer", ((layer.name, layer) for layer in self.layers))
 
     # -- what it is made of ---------------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The net's name in its prototxt."""
-        return self.core.name
 
     @property
     def inputs(self) -> list[str]:
@@ -185,6 +194,11 @@ class Net:
         names = self._layer_names
         self.layer_dict[layer]  # or an error that says what there is
         return len(names) - 1 - names[::-1].index(layer) if last else names.index(layer)
+
+    def __getattr__(self, name: str) -> Any:
+        former = OF_NET.get(name)
+        text = f"{type(self).__name__!r} object has no attribute {name!r}{f'; {former}' if former else ''}"
+        raise AttributeError(text, name=name, obj=self)
 
     def __repr__(self) -> str:
         from .notebook import text

@@ -10,6 +10,7 @@ from ..errors import Fault
 from ..layerkit import layers
 from ..runtime import seeds
 from ..runtime.device import choose
+from . import telling
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,8 @@ _log = logging.getLogger("caffelite")
 
 
 def warn(fault: Fault) -> None:
-    """Log what is odd about a file; Python shows warnings on stderr unless told otherwise."""
+    """Log what is odd about a file: a line of the log, unless somebody listens to Python's logging."""
+    telling.attend()
     _log.log(logging.INFO if fault.severity == "note" else logging.WARNING, "%s", fault)
 
 

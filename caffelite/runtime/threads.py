@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache, partial
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,16 @@ else:
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def compute_alone_in_forks() -> None:
+    """Let processes that are forked from this one compute without helpers, as torch's own loaders do.
+
+    The helpers of their parent are not there, and they would wait for them for ever.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 def compute_alone() -> None:

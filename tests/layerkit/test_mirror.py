@@ -155,3 +155,14 @@ def test_a_copy_has_what_was_written_and_nobodys_array(memory_format):
     assert (twin.array() == 3).all()
     assert twin.array() is not array
     assert copy.deepcopy(Mirror((2,))).value is None
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("fixed", [False, True])
+def test_an_array_that_was_asked_for_within_inference_mode_stays_good(memory_format, fixed):
+    mirror, empty = Mirror((2, 3, 2, 4), tensor(memory_format), fixed=fixed), Mirror((2,), fixed=fixed)
+    with torch.inference_mode():
+        arrays = mirror.array(), empty.array()
+    mirror.set(torch.zeros(2, 3, 2, 4))
+    empty.set(torch.ones(2))
+    assert [array.sum() for array in arrays] == [0, 2]

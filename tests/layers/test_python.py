@@ -16,6 +16,7 @@ import caffelite
 from caffelite import assembly
 from caffelite.errors import CaffeliteError
 from caffelite.net import Net
+from caffelite.net.module import NetModule
 from caffelite.proto import TEST, TRAIN
 
 from ..nets import graph_of, net_of
@@ -314,6 +315,23 @@ def test_its_backward_reads_what_a_layer_in_place_left_in_the_fast_plan() -> Non
     assert fast.params["a"][0].diff.tolist() == seen.params["a"][0].diff.tolist() == [3 * 4 * 2 * 2 * 2 * 91]
 
 
+@pytest.mark.parametrize("kind", ["Distance", "Affine"])
+def test_a_backward_may_come_after_other_forwards(kind: str) -> None:
+    """As in programs of torch; the instance and its blobs are full of the last, so its own is made again."""
+    text = inputs(x=(2, 3), h=(2, 3)) + layer("Distance", "x h", "y")
+    module = NetModule(net_of(text if kind == "Distance" else inputs(x=(2, 3)) + layer("Affine")))
+    batches = [[torch.randn(count, 3) for _ in module.core.graph.inputs] for count in (2, 4, 2)]
+    alone = [gradient for batch in batches for gradient in gradients(module, [batch])]
+    assert all(torch.equal(a, b) for a, b in zip(alone, gradients(module, batches), strict=True))
+
+
+def gradients(module: NetModule, batches: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+    """The gradients of the inputs, of calls that are made before all of their backwards."""
+    given = [[tensor.clone().requires_grad_() for tensor in batch] for batch in batches]
+    torch.stack([module(*batch).square().sum() for batch in given]).sum().backward()
+    return [tensor.grad for batch in given for tensor in batch if tensor.grad is not None]
+
+
 def test_in_place_a_backward_that_writes_nothing_hands_the_gradient_on() -> None:
     net = net_of(IN_PLACE + layer("Stop", "y", "y") + ABOVE, observed=True)
     net.blobs["x"].data[...] = [[1, 2, 3], [4, 5, 6]]
@@ -582,6 +600,11 @@ def test_a_module_that_does_not_serve(module: str, source: str | None, told: str
         built(path, other(module))
     assert told in str(caught.value)
     assert f'{path}:1:1: layer "u" (Python): ' in str(caught.value) or f"{path}:1:" in str(caught.value)
+
+
+def test_its_text_has_the_name_it_had_at_first_too() -> None:
+    user = user_of(net_of(inputs(x=(2,)) + layer("Times", param="3")))
+    assert user.param_str_ == user.param_str == "3"
 
 
 def test_share_in_parallel_has_no_effect() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import io
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -310,6 +312,38 @@ def test_another_module_may_stand_in_the_place_of_a_layer():
     with pytest.raises(LayerError, match=r"label of sample 0 must be .* 0 to 4"):
         module.core.blobs["label"].data[...] = labels
         module.core.forward()
+
+
+def test_a_call_that_fails_in_such_a_module_leaves_the_others_as_they_were():
+    reshape = 'layer {{ name: "r" type: "Reshape" bottom: "y" top: "z" reshape_param {{ shape {{ {} }} }} }}\n'
+    text = inputs(x=(2, 6)) + dense("a", "x", "y", 4) + reshape.format("dim: 0 dim: 2 dim: -1")
+    module = module_of(text + dense("b", "z", "out", 3))
+    x = torch.randn(2, 6)
+    before, own, module.a = module(x), module.a, nn.Linear(6, 8)
+    with pytest.raises(LayerError, match=r'layer "b"'):
+        module(x)
+    module.core.forward()
+    module.a = own
+    assert torch.equal(module(x), before)
+
+
+def test_a_call_of_another_thread_waits():
+    shape = "reshape_param { shape { dim: 0 dim: 3 dim: 2 } }"
+    reshape = f'layer {{ name: "r" type: "Reshape" bottom: "x" top: "y" {shape} }}\n'
+    module = module_of(inputs(x=(2, 6)) + reshape + dense("a", "y", "z", 4))
+    one, other = torch.randn(2, 6), torch.randn(5, 6)
+    wanted, wanted_of_other = module(one), module(other)
+
+    def meanwhile(*_):
+        handle.remove()
+        threads.submit(lambda: found.append(module(other)))
+        time.sleep(0.1)
+
+    found: list[torch.Tensor] = []
+    with ThreadPoolExecutor(1) as threads:
+        handle = module.r.register_forward_pre_hook(meanwhile)
+        assert torch.equal(module(one), wanted)
+    assert torch.equal(found[0], wanted_of_other)
 
 
 @pytest.mark.parametrize("names", [("a.b", "a"), ("a", "a.b"), ("a.b.c", "a.b"), ("a", "a")])

@@ -137,6 +137,16 @@ def test_a_layer_may_work_in_place_on_an_input():
             assert net.blobs["x"].shape == shape
 
 
+def test_and_what_it_makes_of_the_input_is_where_the_next_pass_begins():
+    """They are one memory, as in the original."""
+    power = 'layer { name: "p" type: "Power" bottom: "x" top: "x" power_param { scale: -2 } }\n'
+    reduction = 'layer { name: "r" type: "Reduction" bottom: "x" top: "sum" }\n'
+    for net in both(X + power + reduction):
+        for factor in (-2, 4, -8):
+            net.forward()
+            assert np.array_equal(net.blobs["x"].data, factor * np.arange(1, 7).reshape(2, 3))
+
+
 def test_a_loss_that_a_later_layer_reads_gets_that_layers_gradient_only():
     """Its backward overwrites the gradient, where the original keeps the loss weight."""
     reduction = 'layer { name: "r" type: "Reduction" bottom: "y" top: "a" loss_weight: 5 }\n'
@@ -169,6 +179,17 @@ def test_a_loss_made_in_place_has_its_weight_again_at_every_forward():
             np.testing.assert_allclose(net.params["ip"][1].diff, [1, 1, 1])
 
 
+def test_a_loss_of_another_shape_keeps_its_weight():
+    """The original forgets it where there are to be more values."""
+    power = 'layer { name: "p" type: "Power" bottom: "y" top: "z" loss_weight: 2 }\n'
+    for net in both(X + dense("ip", "x", "y") + power):
+        for count in (2, 5):
+            net.blobs["x"].reshape(count, 3)
+            net.clear_gradients()
+            net.forward_backward()
+            np.testing.assert_allclose(net.params["ip"][1].diff, [2 * count] * 3)
+
+
 def test_only_layers_that_learn_a_shared_weight_add_to_its_gradient():
     frozen = 'param { name: "w" lr_mult: 0 } param { lr_mult: 0 }'
     text = X + dense("a", "x", "y", more='param { name: "w" }') + dense("b", "y", "z", more=frozen)
@@ -180,6 +201,21 @@ def test_only_layers_that_learn_a_shared_weight_add_to_its_gradient():
         x = np.arange(1, 7).reshape(2, 3)
         wanted = np.tile(weight.data.sum(0), (2, 1)).T @ x
         np.testing.assert_allclose(weight.diff, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mults", [("", "lr_mult: 0"), ("lr_mult: 0", "")])
+def test_a_frozen_weight_that_layers_share_is_followed_to_other_memory(mults):
+    specs = [f'param {{ name: "w" {mult} }} param {{ lr_mult: 0 }}' for mult in mults]
+    text = X + dense("a", "x", "y", more=specs[0]) + dense("b", "y", "z", more=specs[1])
+    reduction = 'layer { name: "r" type: "Reduction" bottom: "z" top: "sum" loss_weight: 1 }\n'
+    sums = []
+    for net in both(text + reduction):
+        net.forward_backward()
+        other = net_of(text, seed=7)
+        other.params["a"][0].data[...] = 2
+        net.share(other)
+        sums.append(float(net.forward_backward()))
+    assert sums == [21 * 2 * 3 * 2 * 3] * 2
 
 
 def test_layers_of_one_name_have_weights_of_their_own_wherever_these_go(tmp_path):

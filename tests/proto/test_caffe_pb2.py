@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -34,6 +36,12 @@ def test_every_message_of_the_original_is_there(name: str) -> None:
     assert message().DESCRIPTOR.name == name
     assert message is getattr(proto, name)
     assert getattr(caffe_pb2, f"_{name.upper()}") is message.DESCRIPTOR
+
+
+def test_text_format_need_not_be_imported() -> None:
+    """Scripts say `google.protobuf.text_format` after importing google.protobuf alone, which sufficed once."""
+    script = "import google.protobuf as pb; from caffelite.proto import caffe_pb2; pb.text_format.Merge"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_nothing_of_the_schema_is_left_out() -> None:

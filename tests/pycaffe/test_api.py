@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import logging
+import multiprocessing
 import os
 import pickle
+import weakref
 
 import h5py
 import numpy as np
@@ -137,6 +142,46 @@ def test_the_names_that_scripts_read_behind_the_underscore(net):
     assert dict(zip(net._blob_names, net._blob_loss_weights, strict=True)) == net.blob_loss_weights
 
 
+def test_the_types_of_the_extension_module(net):
+    """Scripts that merge BatchNorm into convolutions ask whether the weights of a layer are a BlobVec."""
+    from caffelite.pycaffe import _caffe
+
+    assert all(type(blobs) is caffelite._caffe.BlobVec for blobs in net.params.values())
+    assert net.params["ip"] is net.layer_dict["ip"].blobs
+    assert isinstance(net.blobs["x"], _caffe.Blob)
+    assert isinstance(net.layers, _caffe.LayerVec)
+    assert issubclass(caffelite.AdamSolver, _caffe.Solver)
+    assert (_caffe.Net, _caffe.Layer, _caffe.log) == (caffelite.Net, caffelite.Layer, caffelite.log)
+    with pytest.raises(AttributeError, match="no attribute 'Nets'; did you mean Net"):
+        _caffe.Nets  # noqa: B018
+
+
+def test_what_took_the_place_of_former_names(net):
+    for name, remedy in (
+        ("set_phase_test", r"Net\('net.prototxt', caffe.TEST\)"),
+        ("set_mode_gpu", r"caffe.set_mode_gpu\(\) does it"),
+        ("preprocess", "net.transformer"),
+        ("forwards", "no attribute 'forwards'$"),
+    ):
+        assert not hasattr(net, name)
+        with pytest.raises(AttributeError, match=remedy):
+            getattr(net, name)
+    with pytest.raises(AttributeError, match=r"Net\('net.prototxt', caffe.TEST\)"):
+        caffelite.set_phase_test()
+    with pytest.raises(AttributeError, match="get_solver takes a SolverParameter"):
+        caffelite.get_solver_from_string("")
+
+
+def test_what_is_odd_about_a_net_is_a_line_of_the_log(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest listens, too
+    odd = 'layer { name: "m" type: "MemoryData" top: "x" top: "y" transform_param { scale: 2 }'
+    odd += "memory_data_param { batch_size: 1 channels: 1 height: 1 width: 1 } }"
+    for level, shown in (("0", True), ("1", True), ("2", False)):
+        monkeypatch.setenv("GLOG_minloglevel", level)
+        made(tmp_path, odd)
+        assert ("transform_param has no effect" in capsys.readouterr().err) == shown
+
+
 # -- passes -----------------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +262,28 @@ def test_labels_written_between_forward_and_backward_count(net):
     net.backward()
     expected = 2 * (softmax(net.blobs["y"].data) - [[0, 1]]) / 4
     np.testing.assert_allclose(net.blobs["y"].diff, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_and_those_that_another_layer_has_taken_since(tmp_path):
+    accuracy = 'layer { name: "acc" type: "Accuracy" bottom: "y" bottom: "label" top: "acc" }'
+    net = made(tmp_path, NET + accuracy)
+    net.forward(x=X[:4], label=np.zeros(4))
+    net.blobs["label"].data[...] = 1
+    net.forward(start="acc", end="acc")
+    net.backward()
+    expected = 2 * (softmax(net.blobs["y"].data) - [[0, 1]]) / 4
+    np.testing.assert_allclose(net.blobs["y"].diff, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_call_of_the_module_comes_between_a_forward_and_its_backward_unnoticed(tmp_path):
+    shape = "reshape_param { shape { dim: 0 dim: 3 dim: 1 } }"
+    net = made(tmp_path, COLLECTING + f'layer {{ name: "r" type: "Reshape" bottom: "d" top: "r" {shape} }}')
+    net.blobs["x"].data[...] = X[:4]
+    net.forward()
+    net.blobs["r"].diff[...] = 1
+    net.module(torch.from_numpy(X))
+    net.backward()
+    np.testing.assert_array_equal(net.blobs["n"].diff, 2 * (net.blobs["d"].data != 0))
 
 
 def test_a_loss_weight_lies_in_the_diff_from_the_beginning(net):
@@ -365,6 +432,32 @@ def test_weights_that_do_not_fit_are_not_shared(tmp_path, net):
     assert np.array_equal(before, unrelated.params["fc"][0].data)
 
 
+def test_a_weight_in_another_shape_shows_its_values(tmp_path):
+    net = made(tmp_path, TIED.format('param { name: "w" share_mode: PERMISSIVE }'))
+    net.params["a"][0].data[...] = 2
+    assert repr(net.params["b"][0]) == "<Blob 3 x 2, 2 to 2>"
+
+
+TIED = """
+layer {{ name: "in" type: "Input" top: "x" top: "z"
+  input_param {{ shape {{ dim: 4 dim: 3 }} shape {{ dim: 4 dim: 2 }} }} }}
+layer {{ name: "a" type: "InnerProduct" bottom: "x" top: "y" {0}
+  inner_product_param {{ num_output: 2 bias_term: false }} }}
+layer {{ name: "b" type: "InnerProduct" bottom: "z" top: "v" {0}
+  inner_product_param {{ num_output: 3 bias_term: false }} }}
+"""
+
+
+def test_weights_that_are_one_here_and_two_there_are_not_shared(tmp_path):
+    tied = made(tmp_path, TIED.format('param { name: "w" share_mode: PERMISSIVE }'))
+    free = made(tmp_path, TIED.format(""))
+    with pytest.raises(SnapshotError, match='layer "b": weight 0 is shared with another layer in only one'):
+        tied.share_with(free)
+    tied.forward()
+    tied.share_with(made(tmp_path, TIED.format('param { name: "w" share_mode: PERMISSIVE }')))
+    tied.forward()
+
+
 def test_weights_go_through_hdf5(tmp_path, net):
     net.save_hdf5(str(tmp_path / "plain"))
     with h5py.File(tmp_path / "plain") as file:
@@ -374,10 +467,55 @@ def test_weights_go_through_hdf5(tmp_path, net):
     assert np.array_equal(other.params["ip"][0].data, net.params["ip"][0].data)
 
 
+WIDE = """
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 8 dim: 3 dim: 64 dim: 64 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "y"
+  convolution_param { num_output: 16 kernel_size: 3 weight_filler { value: 1 } } }
+"""
+
+
+def test_a_forked_process_computes_too(tmp_path):
+    """Scripts hand nets to multiprocessing.Process, whose child has no threads but its own."""
+    fork = multiprocessing.get_context("fork")
+    net, told = made(tmp_path, WIDE, caffelite.TEST), fork.Queue()
+
+    def child(given):
+        mine = given or made(tmp_path, WIDE, caffelite.TEST)
+        mine.blobs["x"].data[...] = 1
+        told.put(float(mine.forward()["y"].mean()))
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        net.forward()
+        for given in (None, net):
+            process = fork.Process(target=child, args=(given,), daemon=True)
+            process.start()
+            assert told.get(timeout=60) == 27
+            process.join(60)
+    finally:
+        torch.set_num_threads(usual)
+        process.kill()
+
+
 def test_weights_outlive_their_net(net):
     blobs = [*net.blobs.values(), *net.params["ip"]]
     del net
     assert all(np.isfinite(blob.data).all() and np.isfinite(blob.diff).all() for blob in blobs)
+
+
+def test_a_net_is_gone_when_nobody_has_it(tmp_path):
+    """Its memory does not wait for the garbage collector."""
+    net = made(tmp_path)
+    net.forward(x=X[:4], label=np.zeros(4))
+    net.core.forward_backward()
+    weight = weakref.ref(net.core.parameters[0].tensor)
+    gc.disable()
+    try:
+        del net
+        assert weight() is None
+    finally:
+        gc.enable()
 
 
 def test_a_net_is_a_torch_module_in_the_same_memory(tmp_path):
@@ -446,6 +584,66 @@ def test_what_a_layer_raises_can_be_caught_as_what_it_is(tmp_path):
     assert isinstance(caught.value, caffelite.CaffeliteError)
 
 
+class Feeding(caffelite.Layer):
+    images = ()
+
+    def reshape(self, bottom, top):
+        top[0].reshape(max(len(self.images), 1))
+
+    def forward(self, bottom, top):
+        top[0].data[...] = self.images
+
+    def feed(self, images):
+        self.images = images
+
+
+FEEDING = """
+layer { name: "mine" type: "Python" top: "y"
+  python_param { module: "tests.pycaffe.test_api" layer: "Feeding" } }
+layer { name: "double" type: "Power" bottom: "y" top: "z" power_param { scale: 2 } }
+"""
+
+
+def test_a_layer_of_a_net_is_the_instance_of_its_class(tmp_path):
+    """In the original `net.layers[0]` is the user's object: its methods are called and its attributes set."""
+    net = made(tmp_path, FEEDING)
+    net.layers[0].feed([1, 2])
+    np.testing.assert_array_equal(net.forward()["z"], [2, 4])
+    net.layer_dict["mine"].images = [3, 4, 5]
+    assert net.layers[0].images == [3, 4, 5]
+    np.testing.assert_array_equal(net.forward()["z"], [6, 8, 10])
+    with pytest.raises(AttributeError, match="'Feeding' object has no attribute 'fed'"):
+        net.layers[0].fed  # noqa: B018
+    with pytest.raises(AttributeError, match="the layer has no attribute 'feed'"):
+        net.layers[1].feed([1])
+    net.layers[1].note = "mine"
+    assert copy.copy(net.layers[1]).note == "mine"
+
+
+def test_an_array_that_is_given_another_shape_is_the_scripts_own(net):
+    """In the original each access makes an array object over the one memory."""
+    blobs = [(net.blobs["x"], "data"), (net.blobs["x"], "diff"), (net.params["ip"][0], "data")]
+    for blob, part in [*blobs, (net.params["ip"][0], "diff")]:
+        shape, array = blob.shape, getattr(blob, part)
+        array.shape = (-1,)
+        assert getattr(blob, part).shape == shape
+        array[0] = 7
+        assert getattr(blob, part).flat[0] == 7
+    array = net.blobs["x"].data
+    array.shape = (3, 4)
+    net.blobs["x"].data[...] = 5
+    assert (array == 5).all()
+    net.blobs["x"].reshape(2, 3)
+    assert (array == 5).all()
+
+
+def test_a_net_can_be_given_a_name_and_other_attributes(net):
+    """Fast R-CNN calls a net after its weights."""
+    assert net.name == "net"
+    net.name, net.epoch = "zf_iter_6", 3
+    assert (net.name, net.epoch) == ("zf_iter_6", 3)
+
+
 # -- the module -------------------------------------------------------------------------------------------------------
 
 
@@ -464,6 +662,13 @@ def test_every_name_of_the_table_is_there():
         assert isinstance(value, ModuleType) == (name in modules), name
     with pytest.raises(AttributeError, match="has no attribute 'Nett'"):
         caffelite.Nett  # noqa: B018
+
+
+def test_every_name_comes_with_a_star():
+    for module in ("caffelite", "caffelite.pycaffe"):
+        names: dict[str, object] = {}
+        exec(f"from {module} import *", names)
+        assert {*caffelite.pycaffe.names()} <= names.keys()
 
 
 def test_names_for_several_gpus_say_what_is_here():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -243,6 +245,35 @@ def test_jpeg_of_colour_and_of_inks(tmp_path: Path) -> None:
     for name, image in (("rgb.jpg", rgb), ("inks.jpg", rgb.convert("CMYK"))):
         loaded = io.load_image(saved(tmp_path / name, image, quality=100, subsampling=0))
         np.testing.assert_allclose(loaded, np.asarray(rgb) / 255, atol=4 / 255)
+
+
+def test_an_image_is_read_from_an_open_file_too(tmp_path: Path) -> None:
+    (tmp_path / "rgb.png").write_bytes(png(RGB))
+    (tmp_path / "text.png").write_text("hello")
+    expected = io.load_image(tmp_path / "rgb.png")
+    assert np.array_equal(io.load_image(BytesIO(png(RGB))), expected)
+    with open(tmp_path / "rgb.png", "rb") as file:
+        assert np.array_equal(io.load_image(file), expected)
+    with (
+        open(tmp_path / "text.png") as file,
+        pytest.raises(io.UnreadableImage, match=r"text\.png: the image cannot be read: it is open as text"),
+    ):
+        io.load_image(file)  # type: ignore[arg-type]
+    with pytest.raises(io.UnreadableImage, match=r"^the image cannot be read: .* in no format that can be decoded"):
+        io.load_image(BytesIO(b"hello"))
+
+
+def test_what_the_original_imports_from_scikit_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = {name: ModuleType(name) for name in ("skimage", "skimage.io", "skimage.transform")}
+    parts["skimage.transform"].resize = resize = object()
+    for name, module in parts.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    assert io.resize is resize
+    assert io.skimage is parts["skimage"]
+    monkeypatch.setitem(sys.modules, "skimage.transform", None)
+    with pytest.raises(AttributeError, match="resize is scikit-image's, which is not installed"):
+        io.resize  # noqa: B018
+    assert not hasattr(io, "resized")
 
 
 def test_images_that_cannot_be_read(tmp_path: Path) -> None:

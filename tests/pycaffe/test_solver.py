@@ -118,7 +118,7 @@ def test_memory_of_what_was_looked_at_comes_back_when_training_goes_on(recorded)
     assert played == 0
     assert set(kept) <= {"h"} | set(core.input_values)
     if held is not None:
-        assert held is solver.net.blobs["h"].data
+        assert np.shares_memory(held, solver.net.blobs["h"].data)
 
 
 def test_an_array_that_is_held_shows_the_last_iteration(recorded):
@@ -251,6 +251,16 @@ def test_callbacks_come_before_the_forward_and_between_gradients_and_update(fold
         solver.add_callback(print)
 
 
+def test_callbacks_of_a_net_find_what_the_pass_before_left(folder):
+    solver, seen = caffelite.get_solver("solver.prototxt"), []
+    (tested,) = solver.test_nets
+    solver.net.before_forward(lambda layer: layer or seen.append(solver.net.blobs["y"].data.copy()))
+    tested.before_forward(lambda layer: layer or seen.append(tested.blobs["loss"].data.copy()))
+    solver.step(4)
+    assert len(seen) == 4 + 2 * 3
+    assert [bool(values.any()) for values in seen].count(False) == 2  # the first of each
+
+
 def test_apply_update_takes_the_gradients_that_lie_there(folder):
     solver = caffelite.get_solver("solver.prototxt")
     data = solver.net.layers[1].blobs[0].data
@@ -354,6 +364,12 @@ def test_a_weight_written_into_the_gradient_of_a_loss_counts_in_every_iteration(
     for a, b, c in zip(*(solver.net.params["ip"] for solver in (several, single, plain)), strict=True):
         assert np.array_equal(a.data, b.data)
         np.testing.assert_allclose(a.data, c.data, rtol=1e-4, atol=1e-6)
+
+
+def test_and_in_the_loss_that_is_told(folder):
+    net = caffelite.Net("net.prototxt", caffelite.TRAIN)
+    net.blobs["loss"].diff[...] = 3
+    assert net._forward(0, len(net.layers) - 1) == pytest.approx(3 * float(net.blobs["loss"].data))
 
 
 def test_a_solver_is_made_of_a_message_too(folder):
