@@ -25,7 +25,8 @@ class MemoryData(SourceLayer):
     anew at their end.  The arrays are not copied when they are handed over: what is written to them later is seen by
     the next forward.
 
-    Tops: images, N×C×H×W float32, and labels, N×1×1×1.  Nothing is transformed; a transform_param is warned of.
+    Tops: images, N×C×H×W float32, and labels, N, which from the first forward on are N×1×1×1.  Nothing is transformed;
+    a transform_param is warned of.
 
     Source: `src/caffe/layers/memory_data_layer.cpp`.
 
@@ -42,6 +43,7 @@ class MemoryData(SourceLayer):
     """
 
     tops = exactly(2)
+    varies = True
 
     _data: NDArray[np.float32] | None = None
     _labels: NDArray[np.float32] | None = None
@@ -59,7 +61,7 @@ class MemoryData(SourceLayer):
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         settings = self.param.memory_data_param
         batch, *image = (int(getattr(settings, name)) for name in _SIZES)
-        return [(batch, *image), (batch, 1, 1, 1)]
+        return [(batch, *image), (batch,)]
 
     def label_counts(self, top: int) -> LabelCounts:
         raise self.cannot_count(top, "they are handed over only after the net is made")
@@ -74,7 +76,7 @@ class MemoryData(SourceLayer):
         Raises:
             LayerError: they are something else; every fault found.
         """
-        image, label = (shape[1:] for shape in self.shapes([]))
+        image, label = self.shapes([])[0][1:], (1, 1, 1)
         faults = self._faults_of("data", data, image)
         faults += self._faults_of("labels", labels, () if np.ndim(labels) == 1 else label)
         if not faults:

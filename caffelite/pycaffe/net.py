@@ -177,6 +177,10 @@ class Net:
         return self._ids(self.inputs)
 
     @property
+    def _output_list(self) -> list[str]:
+        return self.outputs
+
+    @property
     def _outputs(self) -> list[int]:
         return self._ids(self.outputs)
 

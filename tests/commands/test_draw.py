@@ -19,8 +19,9 @@ SOLVER = REPO / "models" / "mnist" / "lenet_solver.prototxt"
 
 @pytest.fixture
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The picture to write; nets' paths hold from the repository, where no data is."""
-    monkeypatch.chdir(REPO)
+    """The picture to write; nets' paths hold from a folder like the repository, but without data."""
+    (tmp_path / "models").symlink_to(REPO / "models")
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "net.svg"
 
 

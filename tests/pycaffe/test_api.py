@@ -131,7 +131,7 @@ def test_the_names_that_scripts_read_behind_the_underscore(net):
     assert list(net.layer_dict) == net._layer_names
     assert net._blob_names == list(net.blobs)
     assert [net._blob_names[index] for index in net._inputs] == net.inputs == ["x", "label"]
-    assert [net._blob_names[index] for index in net._outputs] == net.outputs == ["loss", "prob"]
+    assert [net._blob_names[index] for index in net._outputs] == net.outputs == ["loss", "prob"] == net._output_list
     ip = net._layer_names.index("ip")
     assert [net._blob_names[index] for index in net._bottom_ids(ip)] == ["x"]
     assert [net._blob_names[index] for index in net._top_ids(ip)] == ["y"]
