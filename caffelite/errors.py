@@ -50,6 +50,8 @@ class Fault:
     layer: str | None = None
     layer_type: str | None = None
     severity: Severity = "error"
+    code: str | None = None
+    """Which kind of finding it is (`caffelite explain CODE`)."""
 
     def __str__(self) -> str:
         head = self.message
@@ -79,9 +81,11 @@ class CaffeliteError(RuntimeError):
     It is a RuntimeError, as what the original's Python module raised was: scripts catch that.
     """
 
-    def __init__(self, faults: str | Fault | Iterable[Fault], *, help: str | None = None) -> None:
+    def __init__(
+        self, faults: str | Fault | Iterable[Fault], *, help: str | None = None, code: str | None = None
+    ) -> None:
         if isinstance(faults, str):
-            faults = Fault(faults, help=help)
+            faults = Fault(faults, help=help, code=code)
         self.faults: tuple[Fault, ...] = (faults,) if isinstance(faults, Fault) else tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
 

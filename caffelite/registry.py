@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 def _key(name: str) -> str:
-    return name.replace("_", "").lower()
+    return name.replace("_", "").replace("@", "").lower()
 
 
 class Registry(Generic[T]):
     """Names to things.  With a `package`, a name is looked for in the module whose file name, without underscores
-    and in lower case, equals it; only that module is imported.
+    and in lower case, equals it ("@" does not count either); only that module is imported.
 
     >>> fillers = Registry("filler")
     >>> @fillers.register("zero")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf.message import Message
 
+from .. import dialects, prototxt
 from .. import graph as graphs
-from .. import prototxt
 from ..errors import Fault, GraphError, Places, UsageError, did_you_mean, nowhere
-from ..layerkit import layers
+from ..layerkit import kind_of, layers
+from ..layerkit.stand_in import SourceNotRun, StandIn
+from ..layerkit.user_code import missing_class
 from ..proto import TEST, NetParameter
 from ..runtime import seeds
 from ..upgrade import upgrade_net
@@ -39,24 +41,58 @@ def silent(_fault: Fault) -> None:
     """The :data:`Warn` of somebody who does not want to know."""
 
 
-def make_layer(param: Any, phase: int, places: Places, *, allow_python: bool = True) -> Any:
+def make_layer(param: Any, phase: int, places: Places, *, allow_python: bool = True, given: Container[str] = ()) -> Any:
     """The layer a LayerParameter asks for.
+
+    Args:
+        allow_python: it may run code that the file names.
+        given: blobs whose shapes somebody gives: a source of these alone need not run.
 
     Raises:
         GraphError: no such type; the message proposes the nearest.  Or the type runs code that the file names, and
-            that is not allowed.
+            that is not allowed; but a class of which caffelite has a layer of its own is taken from there, then, and
+            where the class cannot be imported.
     """
-    kind = layers.get(param.type)
+    kind = kind_of(param)
     if kind is None:
-        what = f'unknown layer type "{param.type}"' if param.type else "the layer has no type"
-        help = did_you_mean(param.type, layers.names()) or layers.known()
-        raise GraphError(Fault(what, places("type"), help, param.name, param.type or None))
+        raise GraphError(_unknown(param).at(places("type")))
     code = kind.code(param)
+    own = _own_version(param, code)
+    if own is not None:
+        why = missing_class(kind(param, phase, places)) if allow_python else "--allow-python runs the class itself"
+        if why is not None:
+            return own(param, phase, places, why)
     if code is not None and not allow_python:
         what = f'would run Python code that the file names: "{code}"'
         help = "--allow-python lets it; do so only for a file and a module that you trust"
-        raise GraphError(Fault(what, places("python_param"), help, param.name, param.type))
+        refusal = Fault(what, places("python_param"), help, param.name, param.type, code="CL215")
+        if param.top and not param.bottom and all(top in given for top in param.top):
+            return SourceNotRun(param, phase, places, refusal)
+        raise GraphError(refusal)
     return kind(param, phase, places)
+
+
+def _own_version(param: Any, code: str | None) -> type[StandIn] | None:
+    """The layer that computes what a class of Python layers does that caffelite knows, if the numbers of bottoms and
+    tops are right."""
+    name = None if code is None else dialects.python_class(code)
+    if name is None:
+        return None
+    own = cast(type[StandIn], layers[f"Python@{name}"])
+    return own if len(param.bottom) in own.bottoms and len(param.top) in own.tops else None
+
+
+def _unknown(param: Any) -> Fault:
+    """The fault of a layer whose type is not built."""
+    name, foreign = param.type, dialects.layer_type(param.type)
+    if foreign is not None:
+        what, help = f'layer type "{name}" is not built here; it comes from {foreign}', foreign.instead
+        code = "CL103"
+    else:
+        what = f'unknown layer type "{name}"' if name else "the layer has no type"
+        help = did_you_mean(name, layers.names()) or layers.known()
+        code = "CL204" if name else "CL205"
+    return Fault(what, None, help, param.name, name or None, code=code)
 
 
 @dataclass(slots=True)
@@ -127,10 +163,11 @@ def build_graph(
 
     With `missing_data`, warnings stay warnings in a strict file: the caller goes on to find everything.
     """
-    factory = partial(make_layer, allow_python=net.allow_python)
+    factory = partial(make_layer, allow_python=net.allow_python, given=(given or {}) if missing_data else ())
     graph = graphs.build(net.message, state, factory, net.places, given=given, missing_data=missing_data)
-    if net.strict and graph.warnings and not missing_data:
-        raise GraphError(replace(fault, severity="error") for fault in graph.warnings)
+    odd = [replace(fault, severity="error") for fault in graph.warnings if fault.severity != "note"]
+    if net.strict and odd and not missing_data:
+        raise GraphError(odd)
     return graph
 
 

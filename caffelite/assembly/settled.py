@@ -28,12 +28,12 @@ def watching(settings: Settings, tests: Sequence[Graph], places: Places) -> Sett
     Raises:
         SettingsError: with what is wrong with each of the two.
     """
-    found, faults = {}, list[Fault]()
+    found, faults, reduced = {}, list[Fault](), settings.eval_type == "detection"
     for field in ("early_stop", "plateau"):
         watched = getattr(settings, field)
         if watched is not None:
             try:
-                found[field] = watched.found_in(tests[watched.test_net], field, places)
+                found[field] = watched.found_in(tests[watched.test_net], field, places, reduced=reduced)
             except SettingsError as error:
                 faults += error.faults
     if faults:
@@ -62,8 +62,8 @@ def counting(settings: Settings, train: Graph, places: Places) -> tuple[Settings
     iterations = ceil(epochs * records / batch)
     text = f"max_epoch {settings.max_epoch:g} is {iterations} iterations: {records} records, {batch} an iteration"
     if not settings.max_iter or iterations <= settings.max_iter:
-        return replace(settings, max_iter=iterations), [Fault(text, severity="note")]
-    return settings, [Fault(f"{text}; max_iter {settings.max_iter} comes first", severity="note")]
+        return replace(settings, max_iter=iterations), [Fault(text, severity="note", code="CL526")]
+    return settings, [Fault(f"{text}; max_iter {settings.max_iter} comes first", severity="note", code="CL526")]
 
 
 def _epoch(train: Graph, places: Places) -> tuple[int, int]:
@@ -73,11 +73,11 @@ def _epoch(train: Graph, places: Places) -> tuple[int, int]:
     if not known:
         message = "max_epoch: no layer of the train net knows how many records it has"
         help = "Data, ImageData and HDF5Data know; with others, say how long to train with max_iter"
-        raise SettingsError(Fault(message, places("max_epoch"), help))
+        raise SettingsError(Fault(message, places("max_epoch"), help, code="CL524"))
     if len({Fraction(records, batch) for _, records, batch in known}) > 1:
         each = ", ".join(f"{node.name} {records} in batches of {batch}" for node, records, batch in known)
         message = f"max_epoch: the layers of the train net do not agree on what an epoch is: they read {each}"
         help = "say how long to train with max_iter"
-        raise SettingsError(Fault(message, places("max_epoch"), help))
+        raise SettingsError(Fault(message, places("max_epoch"), help, code="CL524"))
     _, records, batch = known[0]
     return records, batch

@@ -117,16 +117,16 @@ def read_solver(
         message,
         settings,
         train,
-        _merged(TRAIN, train.message.state, settings.train_state),
+        merged(TRAIN, train.message.state, settings.train_state),
         tests,
-        [_merged(TEST, file.message.state, test.state) for file, test in zip(tests, settings.test_nets, strict=True)],
+        [merged(TEST, file.message.state, test.state) for file, test in zip(tests, settings.test_nets, strict=True)],
         warnings,
         name,
         text.places,
     )
 
 
-def _merged(phase: int, own: Any, more: Any) -> Any:
+def merged(phase: int, own: Any, more: Any) -> Any:
     """The state of one of a solver's nets: the net's own, then the solver's (`Solver::InitTrainNet`)."""
     state = NetState(phase=phase)
     state.MergeFrom(own)

@@ -1,6 +1,6 @@
 """What a layer is: the base class, the registry of types, and the spellings several types share."""
 
-from .base import Arity, Layer, Shape, WeightSpec, at_least, between, exactly, layer, layers
+from .base import Arity, Layer, Shape, WeightSpec, at_least, between, exactly, kind_of, layer, layers
 from .run import Run
 from .source import SourceLayer
 
@@ -14,6 +14,7 @@ __all__ = [
     "at_least",
     "between",
     "exactly",
+    "kind_of",
     "layer",
     "layers",
 ]

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import lazy_loader
 
-from ..errors import Fault, LayerError, Places, nowhere
+from ..errors import Fault, LayerError, Places, Severity, nowhere
 from ..registry import Registry
 
 if TYPE_CHECKING:
@@ -103,6 +103,10 @@ class Layer:
     """
 
     type: ClassVar[str]
+    dialect: ClassVar[str] = ""
+    """The fork whose meaning of `type` this is, where that name has several."""
+    fork: ClassVar[str] = ""
+    """Where a type comes from that the original lacks: its owner and repository."""
     bottoms: ClassVar[Arity] = exactly(1)
     tops: ClassVar[Arity] = exactly(1)
     example: ClassVar[str] = ""
@@ -124,6 +128,9 @@ class Layer:
     varies: ClassVar[bool] = False
     """The sizes of its tops depend on the values of its bottoms (Filter): `shapes` gives the largest, and the net tells
     the layers behind it the real ones in every pass."""
+    assumes: ClassVar[bool] = False
+    """The shapes it gives are those that its data usually have (a Python layer whose data are not at hand): other ones
+    that somebody gives come first."""
     reshapes: ClassVar[bool] = False
     """Its `forward` finds the shapes of its tops by itself (Python): nobody need tell it those of its bottoms first."""
     remembers: ClassVar[tuple[str, ...]] = ()
@@ -159,9 +166,17 @@ class Layer:
         """The layer's sub-message `field` (e.g. "pooling_param")."""
         return getattr(self.param, field)
 
-    def fault(self, message: str, field: str = "", help: str | None = None, severity: str = "error") -> Fault:
-        """A fault of this layer, placed at the field it is about."""
-        return Fault(message, self.places(field), help, self.name, self.type, severity)  # type: ignore[arg-type]
+    def fault(
+        self,
+        message: str,
+        field: str = "",
+        help: str | None = None,
+        severity: Severity = "error",
+        code: str | None = None,
+    ) -> Fault:
+        """A fault of this layer, placed at the field it is about; `code` is better than the one for all of its kind."""
+        code = code or ("CL302" if severity == "error" else "CL305")
+        return Fault(message, self.places(field), help, self.name, self.type, severity, code)
 
     def without_effect(self, field: str, why: str, help: str = "leave it out") -> list[Fault]:
         """A warning if the setting at the dotted path `field` ("pooling_param.p") is given, for `warnings`."""
@@ -169,7 +184,9 @@ class Layer:
         holder = self.param
         for part in holders:
             holder = getattr(holder, part)
-        return [self.fault(f"{name} has no effect: {why}", field, help, "warning")] if holder.HasField(name) else []
+        if not holder.HasField(name):
+            return []
+        return [self.fault(f"{name} has no effect: {why}", field, help, "warning", "CL304")]
 
     def require(self, ok: bool, field: str, rule: str, help: str | None = None) -> bool:
         """Note a fault unless `ok`.  The message reads the field's value itself: "<field> <rule>, got <value>".
@@ -185,13 +202,16 @@ class Layer:
                 value = f'"{value}"'
             elif hasattr(value, "__len__"):
                 value = list(value)
-            self._faults.append(self.fault(f"{field.rsplit('.')[-1]} {rule}, got {value}", field, help))
+            message = f"{field.rsplit('.')[-1]} {rule}, got {value}"
+            self._faults.append(self.fault(message, field, help, code="CL301"))
         return ok
 
-    def expect(self, ok: bool, message: str, field: str = "", help: str | None = None) -> bool:
+    def expect(self, ok: bool, message: str, field: str = "", help: str | None = None, code: str | None = None) -> bool:
         """Note a fault with a message of its own unless `ok` (for rules about shapes, or between fields)."""
         if not ok:
-            self._faults.append(self.fault(message, field, help))
+            if field.startswith(("bottom", "top")):
+                code = code or "CL303"
+            self._faults.append(self.fault(message, field, help, code=code))
         return ok
 
     def raise_faults(self) -> None:
@@ -221,7 +241,7 @@ class Layer:
 
     def warnings(self) -> Sequence[Fault]:
         """What is odd but harmless about the settings.  Asked once, when the net is built: after `setup` and `shapes`,
-        unless these could not be called."""
+        and not at all where these found faults, or could not be called."""
         return ()
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
@@ -268,11 +288,18 @@ class Layer:
 layers: Registry[type[Layer]] = Registry("layer type", "caffelite.layers")
 
 
-def layer(name: str) -> Any:
-    """Class decorator: the layer type called `name` in a prototxt."""
+def layer(name: str, dialect: str = "") -> Any:
+    """Class decorator: the layer type called `name` in a prototxt; or what a fork of the original means by that name
+    (`dialect`; see :mod:`caffelite.dialects`), in a file called after both: "BN" of "SegNet" is in `bn_segnet.py`."""
 
     def enter(cls: type[Layer]) -> type[Layer]:
-        cls.type = name
-        return layers.register(name)(cls)
+        cls.type, cls.dialect = name, dialect
+        return layers.register(f"{name}@{dialect}" if dialect else name)(cls)
 
     return enter
+
+
+def kind_of(param: Any) -> type[Layer] | None:
+    """The layer type a LayerParameter asks for, by its `type` and, if it has one, its `dialect`."""
+    dialect = param.dialect if layers.get(param.type) is None else ""
+    return layers.get(f"{param.type}@{dialect}" if dialect else param.type)

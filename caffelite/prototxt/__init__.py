@@ -8,10 +8,23 @@ comments and all.
 
 from __future__ import annotations
 
-from .layout import formatted
+from typing import TYPE_CHECKING, Any
+
 from .override import override
-from .read import Loaded, load, loads, text_of
+from .read import Loaded, load, loads, refuse_empty, survey, text_of
 from .where import sub
 from .write import dump
 
-__all__ = ["Loaded", "dump", "formatted", "load", "loads", "override", "sub", "text_of"]
+if TYPE_CHECKING:
+    from .layout import formatted
+
+__all__ = ["Loaded", "dump", "formatted", "load", "loads", "override", "refuse_empty", "sub", "survey", "text_of"]
+
+
+def __getattr__(name: str) -> Any:
+    """`formatted`, which hardly anybody needs, is imported when it is asked for."""
+    if name == "formatted":
+        from .layout import formatted
+
+        return formatted
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from .. import dialects
 from .hints import Hint, Level, root_label, unknown_field
 from .tree import Block, Document, Field, ListValue, Scalar, Value
 from .values import BadValue, Reader, kind, reader
@@ -54,7 +55,8 @@ def _report_missing(document: Document, message: Message, findings: Findings) ->
         offset, fields = places.find(block)
         if all(field.name.text != name for field in fields or []):
             owner = block.rpartition(".")[2] or root_label(message.DESCRIPTOR)
-            findings.add(offset, f"{owner} lacks {name}, which has no default", f"add {name}: and a value")
+            message = f"{owner} lacks {name}, which has no default"
+            findings.add(offset, message, f"add {name}: and a value", code="CL018")
 
 
 class _Builder:
@@ -84,12 +86,26 @@ class _Builder:
     def _unknown(self, field: Field) -> None:
         name = field.name.text
         block = isinstance(field.value, Block)
+        foreign = dialects.field(self.levels[-1].descriptor.name, name)
+        if foreign is not None:
+            self._foreign(field.name.start, f"{name} in {self.levels[-1].label}", foreign)
+            return
         hint = Hint(None) if self.findings.full else unknown_field(name, self.levels, block=block)
         if not self._follows_from_a_brace(hint):
-            self.findings.add(field.name.start, f'unknown field "{name}" in {self.levels[-1].label}', hint.help)
+            message = f'unknown field "{name}" in {self.levels[-1].label}'
+            self.findings.add(field.name.start, message, hint.help, code="CL012")
         if hint.meant is not None and hint.meant.message_type is not None and isinstance(field.value, Block):
             # What is inside is checked as the block that was meant, so that its faults are told in the same run.
             self._fill(GetMessageClass(hint.meant.message_type)(), field.value.fields, hint.meant.name)
+
+    def _foreign(self, offset: int, what: str, known: dialects.Known) -> None:
+        """Tell of something a fork added: a note where it only chooses how the same is computed, else an error."""
+        if known.effect:
+            message = f"{what} is not built here; it comes from {known}"
+            self.findings.add(offset, message, known.instead, code="CL102")
+        else:
+            message = f"{what} has no effect here; it comes from {known}"
+            self.findings.add(offset, message, known.instead, "note", code="CL101")
 
     def _follows_from_a_brace(self, hint: Hint) -> bool:
         """Whether this is only one more field swallowed by a block whose missing brace has been told already."""
@@ -101,7 +117,7 @@ class _Builder:
         return told
 
     def _set(self, message: Message, field: Field, known: _Known, seen: dict[str, tuple[Field, Any]]) -> None:
-        if isinstance(field.value, ListValue) and not self._list_fits(field, field.value, known):
+        if isinstance(field.value, ListValue) and not self._list_fits(message, field, known):
             return
         if not known.repeated:
             self._set_once(message, field, known, seen)
@@ -119,14 +135,15 @@ class _Builder:
     def _set_once(self, message: Message, field: Field, known: _Known, seen: dict[str, tuple[Field, Any]]) -> None:
         name = known.descriptor.name
         first = seen.get(name)
-        if not self._fits_shape(field.value, known):
+        item = field.items()[0]
+        if not self._fits_shape(item, known):
             return
         if known.read is None:
             value = getattr(message, name) if first is None else type(getattr(message, name))()
             value.SetInParent()
-            self._fill(value, field.value.fields, name)  # type: ignore[union-attr]
+            self._fill(value, item.fields, name)  # type: ignore[union-attr]
         else:
-            value = self._read(field.value, known)  # type: ignore[arg-type]
+            value = self._read(item, known)  # type: ignore[arg-type]
             if value is not None and first is None:
                 setattr(message, name, value)
         if first is not None and value is not None:
@@ -137,35 +154,48 @@ class _Builder:
     def _read(self, item: Scalar, known: _Known) -> Any:
         """The value of a scalar, or None where it does not fit and has been reported."""
 
-        def warn(message: str, help: str | None = None) -> None:
-            self.findings.warn(item.start, message, help)
+        def warn(message: str, help: str | None = None, code: str = "CL019") -> None:
+            self.findings.warn(item.start, message, help, code=code)
 
         try:
             return known.read(item, known.descriptor, warn)  # type: ignore[misc]
         except BadValue as bad:
-            self.findings.add(item.start, bad.message, bad.help)
+            field = known.descriptor
+            foreign = dialects.value(f"{field.containing_type.name}.{field.name}", item.text.strip("\"'"))
+            if foreign is not None and field.enum_type is not None:
+                self._foreign(item.start, f"{field.name}: {item.text}", foreign)
+            else:
+                self.findings.add(item.start, bad.message, bad.help, code=bad.code)
             return None
 
     def _fits_shape(self, item: Value | None, known: _Known) -> bool:
         """Whether a block stands where a block belongs and a value where a value belongs."""
         name = known.descriptor.name
         if known.read is None and isinstance(item, Scalar):
-            self.findings.add(item.start, f"{name} takes a block, got {item.shown}", f"write {name} {{ … }}")
+            message = f"{name} takes a block, got {item.shown}"
+            self.findings.add(item.start, message, f"write {name} {{ … }}", code="CL014")
             return False
         if known.read is not None and isinstance(item, Block):
-            self.findings.add(item.start, f"{name} takes {kind(known.descriptor)}, got a block", f"write {name}: value")
+            message = f"{name} takes {kind(known.descriptor)}, got a block"
+            self.findings.add(item.start, message, f"write {name}: value", code="CL014")
             return False
         return True
 
-    def _list_fits(self, field: Field, value: ListValue, known: _Known) -> bool:
-        name = known.descriptor.name
+    def _list_fits(self, message: Message, field: Field, known: _Known) -> bool:
+        name, value = known.descriptor.name, field.value
+        assert isinstance(value, ListValue)
         if not known.repeated:
+            foreign = dialects.field(message.DESCRIPTOR.name, f"{name}[]") if value.items else None
+            if foreign is not None:
+                self._foreign(value.start, f"more than one {name}", foreign)
+                return not foreign.effect
             one = value.items[0].shown if len(value.items) == 1 and isinstance(value.items[0], Scalar) else None
             help = f"write {name}: {one}" if one else None
-            self.findings.add(value.start, f"{name} takes one value, got a list of {len(value.items)}", help)
+            message = f"{name} takes one value, got a list of {len(value.items)}"
+            self.findings.add(value.start, message, help, code="CL014")
             return False
         if field.colon is None and known.read is not None:
-            self.findings.add(field.name.start, f'missing ":" after {name}', f"write {name}: [ … ]")
+            self.findings.add(field.name.start, f'missing ":" after {name}', f"write {name}: [ … ]", code="CL010")
         return True
 
     def _twice(self, field: Field, first: Field, before: Any, now: Any) -> None:
@@ -175,7 +205,11 @@ class _Builder:
             same, shown = now == before, "with the same content" if now == before else "with different contents"
             message, help = f"{name} is given twice, {shown} (first in line {line})", f"put it all into one {name}"
         else:
-            assert isinstance(field.value, Scalar) and isinstance(first.value, Scalar)
-            values = f"{first.value.shown} in line {line} and {field.value.shown} here"
+            old, new = first.items()[0], field.items()[0]
+            assert isinstance(old, Scalar) and isinstance(new, Scalar)
+            values = f"{old.shown} in line {line} and {new.shown} here"
             message, help = f"{name} is given twice: {values}", "keep the one you mean"
-        self.findings.add(field.name.start, message, help, "warning" if same else "error")
+        if same:
+            self.findings.warn(field.name.start, message, help, code="CL017")
+        else:
+            self.findings.add(field.name.start, message, help, code="CL016")

@@ -56,8 +56,25 @@ def _has(descriptor: Descriptor, name: str, block: bool) -> bool:
     return field is not None and (field.message_type is not None) == block
 
 
+_FIRST_ADDED = 5000
+"""Fields with smaller numbers are the original's."""
+
+_SETTINGS = "_param"
+"""What names of blocks with a layer's settings end in, and so do not tell them apart."""
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """The nearest known name; between names of settings, what comes before their common end counts."""
+    if not name.endswith(_SETTINGS):
+        return nearest(name, known)
+    near = nearest(name.removesuffix(_SETTINGS), [one.removesuffix(_SETTINGS) for one in known])
+    return next((one for one in known if near and one.removesuffix(_SETTINGS) == near), None)
+
+
 def _near(name: str, here: Level, block: bool) -> Hint:
-    near = nearest(name, here.descriptor.fields_by_name)
+    near = _nearest(name, here.descriptor.fields_by_name)
+    if near is None and block and name.endswith(_SETTINGS):
+        return Hint(f"nothing is known of {name}: it may belong to somebody's own layer type")
     if near:
         return Hint(f"did you mean {near}?", here.descriptor.fields_by_name[near])
     blocks = [field.message_type for field in here.descriptor.fields if field.message_type is not None]
@@ -66,15 +83,18 @@ def _near(name: str, here: Level, block: bool) -> Hint:
 
 
 def _blocks_with(name: str, level: Level, block: bool) -> list[str]:
-    """The blocks of a message that hold a field of that name; only the one that its `type` asks for, if it is there."""
-    owners = [
-        field.name
+    """The blocks of a message that hold a field of that name; only the one that its `type` asks for, if it is there,
+    and the original's own before those of its forks."""
+    fields = [
+        field
         for field in level.descriptor.fields
         if field.message_type is not None and _has(field.message_type, name, block)
     ]
+    owners = [field.name for field in fields]
     kind = _type_of(level.fields) if len(owners) > 1 else None
     matching = [owner for owner in owners if owner.removesuffix("_param").replace("_", "") == kind]
-    return matching or owners
+    own = [field.name for field in fields if field.number < _FIRST_ADDED]
+    return matching or own or owners
 
 
 def _type_of(fields: list[Field]) -> str | None:
@@ -99,7 +119,7 @@ def other_kind(document: Document, descriptor: Descriptor, others: Iterable[Desc
         if other is not descriptor and names <= set(other.fields_by_name):
             first = next(field for field in document.fields if field.name.text in strange)
             message = f"this describes {root_label(other)}, and {root_label(descriptor)} was expected"
-            return Fault(message, document.place(first.name.start), _KIND_HELP.get(descriptor.name))
+            return Fault(message, document.place(first.name.start), _KIND_HELP.get(descriptor.name), code="CL004")
     return None
 
 

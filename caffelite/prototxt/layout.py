@@ -68,7 +68,7 @@ class _Writer:
         """The fields of a block that ends at offset `end`, with the comments among them."""
         for field in fields:
             if not isinstance(field.value, Block):
-                self._flush(_end(field), field.name.start, depth)
+                self._flush(end_of(field), field.name.start, depth)
             else:
                 self._flush(field.value.start, field.name.start, depth)
             self._gap(field.name.start)
@@ -88,7 +88,7 @@ class _Writer:
             self.fields(value.fields, depth + 1, value.close.start)
             self.lines.append(_Line(f"{indent}}}"))
             self.opened = False
-        self.end = _end(field)
+        self.end = end_of(field)
 
     def _stands_on_one(self, block: Block) -> bool:
         assert block.close is not None
@@ -150,7 +150,7 @@ def _comment(token: Token) -> str:
     return f"# {text[2:].lstrip()}".rstrip() if text.startswith("//") else text
 
 
-def _end(field: Field) -> int:
+def end_of(field: Field) -> int:
     """The offset behind a field."""
     value = field.value
     if isinstance(value, Scalar):

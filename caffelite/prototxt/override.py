@@ -30,7 +30,7 @@ class _Wrong(Exception):
 
 
 def _wrong(message: str, help: str | None = None) -> _Wrong:
-    return _Wrong([Fault(message, help=help)])
+    return _Wrong([Fault(message, help=help, code="CL027")])
 
 
 class _Spot(NamedTuple):
@@ -68,7 +68,7 @@ def override(loaded: Loaded[M], assignments: Iterable[str], strict: bool = False
         found += [replace(fault, place=place) for fault in warnings]
         placed += [(path, place) for path in paths]
     found += [
-        Fault(f"{path} has no default and must be set", _toucher(placed, path) or loaded.places(path))
+        Fault(f"{path} has no default and must be set", _toucher(placed, path) or loaded.places(path), code="CL018")
         for path in message.FindInitializationErrors()
     ]
     refuse(found, strict)

@@ -36,7 +36,8 @@ def _warn_of_slashes(document: Document, findings: Findings) -> None:
     slashes = [token for token in document.comments() if token.text.startswith("//")]
     if slashes:
         count = f" ({len(slashes)} lines)" if len(slashes) > 1 else ""
-        findings.warn(slashes[0].start, f'"//" does not begin a comment in Caffe{count}', 'begin comments with "#"')
+        message = f'"//" does not begin a comment in Caffe{count}'
+        findings.warn(slashes[0].start, message, 'begin comments with "#"', code="CL020")
 
 
 class _Parser:
@@ -69,8 +70,8 @@ class _Parser:
     def _looking_at(self, marks: str) -> bool:
         return self.next.kind == "mark" and self.next.text in marks
 
-    def _fault(self, token: Token, message: str, help: str | None = None) -> None:
-        self.findings.add(token.start, message, help)
+    def _fault(self, token: Token, message: str, help: str | None = None, *, code: str) -> None:
+        self.findings.add(token.start, message, help, code=code)
 
     # Fields and blocks
 
@@ -92,7 +93,8 @@ class _Parser:
         name = self._advance()
         colon = self._advance() if self._looking_at(":") else None
         if self.next.kind == "bad" and self.next.text in ("=", "："):
-            self._fault(self.next, f'"{self.next.text}" instead of ":" after {name.text}', f"write {name.text}: …")
+            message = f'"{self.next.text}" instead of ":" after {name.text}'
+            self._fault(self.next, message, f"write {name.text}: …", code="CL010")
             colon = self._advance()
         return Field(name, colon, self._value(name, colon))
 
@@ -103,11 +105,13 @@ class _Parser:
         if token.kind == "mark" and token.text == "[":
             return self._list(name)
         if self._value_is_missing(token, colon):
-            self._fault(name, f"{name.text} has no value", f"write {name.text}: and its value, or take it out")
+            help = f"write {name.text}: and its value, or take it out"
+            self._fault(name, f"{name.text} has no value", help, code="CL011")
             return None
         value = self._scalar(f"{name.text}: ")
         if colon is None and value is not None:
-            self._fault(name, f'missing ":" after {name.text}', f"write {name.text}: {short(value.text)}")
+            help = f"write {name.text}: {short(value.text)}"
+            self._fault(name, f'missing ":" after {name.text}', help, code="CL010")
         return value
 
     def _value_is_missing(self, token: Token, colon: Token | None) -> bool:
@@ -123,7 +127,7 @@ class _Parser:
     def _block(self, owner: str) -> Block:
         block = Block(self._advance(), [])
         if self.depth == _DEPTH:
-            self._fault(block.open, f"blocks are nested more than {_DEPTH} deep")
+            self._fault(block.open, f"blocks are nested more than {_DEPTH} deep", code="CL023")
             self.unbalanced += len(self._tokens)  # indentation surely knows better
             self._skip_to_close()
         else:
@@ -141,14 +145,14 @@ class _Parser:
         wanted = _CLOSING[block.open.text]
         if block.close is not None and block.close.text != wanted:
             opened = f'"{block.open.text}" of {owner}, opened in line {self.document.line(block.open.start)}'
-            self._fault(block.close, f'"{block.close.text}" cannot close {opened}', f'write "{wanted}"')
+            self._fault(block.close, f'"{block.close.text}" cannot close {opened}', f'write "{wanted}"', code="CL006")
 
     def _never_closed(self, block: Block, owner: str) -> None:
         self.unbalanced += 1
         ended = self.next.kind == "end"
         where = "at the end" if ended else f"before line {self.document.line(self.next.start)}"
         help = f'add "{_CLOSING[block.open.text]}" {where}'
-        self._fault(block.open, f'"{block.open.text}" of {owner} is never closed', help)
+        self._fault(block.open, f'"{block.open.text}" of {owner} is never closed', help, code="CL006")
 
     def _skip_to_close(self) -> None:
         depth = 0
@@ -169,16 +173,17 @@ class _Parser:
             if self._looking_at(","):
                 comma = self._advance()
                 if self._looking_at("]"):
-                    self._fault(comma, 'no value after "," in a list', 'take the "," out')
+                    self._fault(comma, 'no value after "," in a list', 'take the "," out', code="CL007")
             elif not self._looking_at("]"):
                 if self._ends_list():
                     break
-                self._fault(self.next, 'missing "," between the values of a list')
+                self._fault(self.next, 'missing "," between the values of a list', code="CL007")
         self.lists -= 1
         if self._looking_at("]"):
             value.close = self._advance()
         else:
-            self._fault(value.open, f'"[" of {name.text} is never closed', 'write "]" after the last value')
+            help = 'write "]" after the last value'
+            self._fault(value.open, f'"[" of {name.text} is never closed', help, code="CL007")
         return value
 
     def _ends_list(self) -> bool:
@@ -191,11 +196,11 @@ class _Parser:
         if self._looking_at("{<"):
             return self._block("a list")
         if self._looking_at("["):
-            self._fault(self.next, "a list cannot stand in a list")
+            self._fault(self.next, "a list cannot stand in a list", code="CL007")
             self._advance()
             return None
         if self._looking_at(","):
-            self._fault(self.next, 'no value before "," in a list', 'take the "," out')
+            self._fault(self.next, 'no value before "," in a list', 'take the "," out', code="CL007")
             return None
         if self._ends_list():
             return None
@@ -212,7 +217,7 @@ class _Parser:
                 return Scalar(tokens)
             token = self._advance()
         if token.kind == "open":
-            self._fault(token, "a string is not closed", f"end it with {token.text[0]} on the same line")
+            self._not_closed(token)
             return None
         if token.text == "-" and self.next.kind in ("number", "name"):
             return Scalar([token, self._advance()])
@@ -236,11 +241,15 @@ class _Parser:
             self._stray()
             return
         if token.kind == "number":
-            self._fault(token, f'"{short(text)}" is not a number', f'if it is a text, write {lead}"{text}"')
+            help = f'if it is a text, write {lead}"{text}"'
+            self._fault(token, f'"{short(text)}" is not a number', help, code="CL009")
         else:
-            self._fault(token, "a text needs quotes around it", f'write {lead}"{text}"')
+            self._fault(token, "a text needs quotes around it", f'write {lead}"{text}"', code="CL009")
         while self.next.kind != "end" and run is not None and self.next.start < run.end():
             self._advance()
+
+    def _not_closed(self, string: Token) -> None:
+        self._fault(string, "a string is not closed", f"end it with {string.text[0]} on the same line", code="CL008")
 
     # Recovery
 
@@ -249,13 +258,15 @@ class _Parser:
         token = self.next
         if self._looking_at("}>") and self.depth == 0:
             self.unbalanced += 1
-            self._fault(token, f'"{token.text}" closes nothing', 'take it out, or look for one "}" too many above')
+            help = 'take it out, or look for one "}" too many above'
+            self._fault(token, f'"{token.text}" closes nothing', help, code="CL006")
             self._advance()
             return
         if token.kind == "open":
-            self._fault(token, "a string is not closed", f"end it with {token.text[0]} on the same line")
+            self._not_closed(token)
         else:
-            self._fault(token, *_unexpected(token, self._tokens[max(self._at - 2, 0) : self._at]))
+            message, help = _unexpected(token, self._tokens[max(self._at - 2, 0) : self._at])
+            self._fault(token, message, help, code="CL005")
         if self._looking_at("{<"):
             self._block("a block without a name")
             return

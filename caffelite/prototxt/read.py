@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
@@ -47,10 +47,16 @@ def load(path: str | Path, message_type: type[M], strict: bool = False) -> Loade
     """
     text = text_of(path, root_label(message_type.DESCRIPTOR))
     loaded = loads(text, message_type, file=str(path), strict=strict)
-    if not loaded.document.fields:
-        what = "holds only comments" if text.strip("\ufeff \t\r\n") else "is empty"
-        raise _refused(path, f"the file {what}; {root_label(message_type.DESCRIPTOR)} was expected", _EMPTY_HELP)
+    refuse_empty(loaded, path)
     return loaded
+
+
+def refuse_empty(loaded: Loaded[Any], path: str | Path) -> None:
+    """Raise PrototxtError where nothing stands in the file but comments."""
+    if not loaded.document.fields:
+        what = "holds only comments" if loaded.document.text().strip("\ufeff \t\r\n") else "is empty"
+        message = f"the file {what}; {root_label(loaded.message.DESCRIPTOR)} was expected"
+        raise _refused(path, message, _EMPTY_HELP, code="CL003")
 
 
 def loads(text: str, message_type: type[M], file: str | None = None, strict: bool = False) -> Loaded[M]:
@@ -60,21 +66,31 @@ def loads(text: str, message_type: type[M], file: str | None = None, strict: boo
     Raises:
         PrototxtError: the text has faults: all of them, in their order.
     """
+    loaded = survey(text, message_type, file)
+    refuse(loaded.warnings, strict)
+    return loaded
+
+
+def survey(text: str, message_type: type[M], file: str | None = None) -> Loaded[M]:
+    """As :func:`loads`, for somebody who goes on after faults: errors are among the warnings, and what has them is left
+    out of the message.
+
+    Raises:
+        PrototxtError: the text describes a net where a solver is wanted, or the other way round.
+    """
     document, findings = parse(text, file)
     roots = [proto.NetParameter.DESCRIPTOR, proto.SolverParameter.DESCRIPTOR]
     stranger = other_kind(document, message_type.DESCRIPTOR, roots) if message_type.DESCRIPTOR in roots else None
     if stranger is not None:
         raise PrototxtError(stranger)
     message = build(document, message_type, findings)
-    found = findings.in_order()
-    refuse(found, strict)
-    return Loaded(message, found, TreePlaces(document), document)
+    return Loaded(message, findings.in_order(), TreePlaces(document), document)
 
 
 def refuse(found: list[Fault], strict: bool) -> None:
-    """Raise what was found if an error is among it, or, when strict, anything at all."""
+    """Raise what was found if an error is among it, or, when strict, a warning."""
     if strict:
-        found = [replace(fault, severity="error") for fault in found]
+        found = [replace(fault, severity="error") if fault.severity == "warning" else fault for fault in found]
     if any(fault.severity == "error" for fault in found):
         raise PrototxtError(found)
 
@@ -93,8 +109,8 @@ _BINARY_HELP = {
 }
 
 
-def _refused(path: str | Path, message: str, help: str | None = None) -> PrototxtError:
-    return PrototxtError(Fault(message, Place(str(path)), help))
+def _refused(path: str | Path, message: str, help: str | None = None, code: str = "CL001") -> PrototxtError:
+    return PrototxtError(Fault(message, Place(str(path)), help, code=code))
 
 
 def text_of(path: str | Path, wanted: str) -> str:
@@ -117,10 +133,10 @@ def text_of(path: str | Path, wanted: str) -> str:
     except ValueError as error:  # a path that holds a NUL
         raise _refused(path, f"the file cannot be read: {error}") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _refused(path, "the file is in UTF-16", "save it in UTF-8")
+        raise _refused(path, "the file is in UTF-16", "save it in UTF-8", code="CL002")
     if _is_binary(data):
         help = _BINARY_HELP.get(Path(path).suffix, "prototxt is text; this may be weights, data or an archive")
-        raise _refused(path, f"this is a binary file; {wanted} in prototxt was expected", help)
+        raise _refused(path, f"this is a binary file; {wanted} in prototxt was expected", help, code="CL002")
     # Old files have comments in other encodings: their bytes are carried along, and refused only inside a value.
     return data.decode("utf-8", "surrogateescape")
 

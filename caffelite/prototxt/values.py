@@ -18,17 +18,19 @@ from google.protobuf.descriptor import FieldDescriptor
 from ..errors import did_you_mean
 from .tree import Scalar, short
 
-Warn: TypeAlias = Callable[[str, "str | None"], None]
+Warn: TypeAlias = Callable[[str, "str | None", str], None]
+"""Told of something irregular: the message, a help line and the code."""
 Reader: TypeAlias = Callable[[Scalar, FieldDescriptor, Warn], Any]
 
 
 class BadValue(Exception):
-    """A value that does not fit its field: the message, and perhaps a help line."""
+    """A value that does not fit its field: the message, perhaps a help line, and the code."""
 
-    def __init__(self, message: str, help: str | None = None) -> None:
+    def __init__(self, message: str, help: str | None = None, *, code: str = "CL013") -> None:
         super().__init__(message)
         self.message = message
         self.help = help
+        self.code = code
 
 
 def kind(field: FieldDescriptor) -> str:
@@ -40,7 +42,7 @@ def kind(field: FieldDescriptor) -> str:
 
 
 def _wrong(field: FieldDescriptor, got: str, help: str | None = None) -> BadValue:
-    return BadValue(f"{field.name} takes {kind(field)}, got {short(got)}", help)
+    return BadValue(f"{field.name} takes {kind(field)}, got {short(got)}", help, code="CL014")
 
 
 def _unquoted_help(scalar: Scalar, field: FieldDescriptor, fits: Callable[[str], object]) -> str | None:
@@ -95,8 +97,8 @@ def read_integer(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> int:
     low, high = _RANGES[field.cpp_type]
     if not low <= value <= high:
         if low == 0 and value < 0:
-            raise BadValue(f"{field.name} cannot be negative, got {scalar.shown}")
-        raise BadValue(f"{field.name} must lie between {low} and {high}, got {scalar.shown}")
+            raise BadValue(f"{field.name} cannot be negative, got {scalar.shown}", code="CL015")
+        raise BadValue(f"{field.name} must lie between {low} and {high}, got {scalar.shown}", code="CL015")
     return value
 
 
@@ -125,6 +127,7 @@ def read_float(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> float:
         warn(
             f"{scalar.shown} is too large for {field.name} and is read as infinite",
             f"{bits}-bit numbers end at {most}",
+            "CL022",
         )
     return value
 
@@ -153,7 +156,7 @@ def read_bool(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> bool:
     folded = text.lower()
     if folded in _TRUE or folded in _FALSE:
         word = "true" if folded in _TRUE else "false"
-        warn(f"{text} is read as {word}", f"write {field.name}: {word}")
+        warn(f"{text} is read as {word}", f"write {field.name}: {word}", "CL019")
         return folded in _TRUE
     meant = _LIKE_BOOL.get(folded.strip("\"'"), folded.strip("\"'"))
     raise _wrong(field, text, f"write {field.name}: {meant}" if meant in ("true", "false") else None)
@@ -177,6 +180,8 @@ def read_enum(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> int:
 
 def _enum_in_another_case(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> int:
     text, names = scalar.text, field.enum_type.values_by_name
+    if field.full_name == "caffe.V1LayerParameter.type":
+        return _v1_type(scalar, field, warn)
     if scalar.tokens[0].kind == "string":
         inner = text[1:-1].upper()
         near = f"take the quotes off: {field.name}: {inner}" if inner in names else did_you_mean(inner, names)
@@ -187,7 +192,22 @@ def _enum_in_another_case(scalar: Scalar, field: FieldDescriptor, warn: Warn) ->
         raise BadValue(
             f"unknown value {scalar.shown} for {field.name}", did_you_mean(text, names) or f"write {kind(field)}"
         )
-    warn(f"{text} is read as {name}", f"write {field.name}: {name}")
+    warn(f"{text} is read as {name}", f"write {field.name}: {name}", "CL019")
+    return int(names[name].number)
+
+
+def _v1_type(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> int:
+    """The type of a V1 layer as today's are written, with quotes ("InnerProduct") or without."""
+    names, written = field.enum_type.values_by_name, scalar.text.strip("\"'")
+    plain = {name.replace("_", "").lower(): name for name in names} | {"softmaxwithloss": "SOFTMAX_LOSS"}
+    name = plain.get(written.replace("_", "").lower())
+    if name is None and scalar.tokens[0].kind == "string":
+        help = f"write layer {{ … }} instead of layers {{ … }}, if {written} is one of today's types"
+        raise BadValue(f"layers {{ … }} have no type {scalar.shown}", help)
+    if name is None:
+        help = did_you_mean(written, names) or f"write {kind(field)}"
+        raise BadValue(f"unknown value {scalar.shown} for {field.name}", help)
+    warn(f"{scalar.shown} is read as {name}", f"write {field.name}: {name}", "CL019")
     return int(names[name].number)
 
 
@@ -219,7 +239,7 @@ def _unescape(quoted: str, warn: Warn) -> bytes:
 
 def _byte(value: int, written: bytes) -> bytes:
     if value > 255:
-        raise BadValue(f"{written.decode()} is no byte", r"octal escapes end at \377")
+        raise BadValue(f"{written.decode()} is no byte", r"octal escapes end at \377", code="CL021")
     return bytes([value])
 
 
@@ -227,17 +247,18 @@ def _character(value: int, written: bytes) -> bytes:
     try:
         return chr(value).encode()
     except (ValueError, UnicodeEncodeError):
-        raise BadValue(f"{written.decode()} is no character") from None
+        raise BadValue(f"{written.decode()} is no character", code="CL021") from None
 
 
 def _no_escape(written: bytes, letter: bytes, warn: Warn) -> bytes:
     if letter in b"xuU":
-        raise BadValue(f"\\{letter.decode()} needs hexadecimal digits behind it", r"a backslash itself is written \\")
+        help = r"a backslash itself is written \\"
+        raise BadValue(f"\\{letter.decode()} needs hexadecimal digits behind it", help, code="CL021")
     if letter == b"?":
-        warn(r"\? is read as ?", "write ? alone")
+        warn(r"\? is read as ?", "write ? alone", "CL021")
         return letter
     shown = written.decode("utf-8", "replace")
-    warn(f"{shown} is no escape and is read as it stands", r"write \\ for a backslash, and / in paths")
+    warn(f"{shown} is no escape and is read as it stands", r"write \\ for a backslash, and / in paths", "CL021")
     return written
 
 
@@ -256,7 +277,7 @@ def read_string(scalar: Scalar, field: FieldDescriptor, warn: Warn) -> str:
     try:
         return read_bytes(scalar, field, warn).decode()
     except UnicodeDecodeError:
-        raise BadValue(f"{field.name} is not UTF-8", "save the file in UTF-8") from None
+        raise BadValue(f"{field.name} is not UTF-8", "save the file in UTF-8", code="CL021") from None
 
 
 _KINDS = {

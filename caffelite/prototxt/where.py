@@ -31,21 +31,35 @@ class Findings:
         """Whether no more errors are kept, so that no help need be thought of."""
         return self._counts["error"] >= _MOST
 
-    def add(self, offset: int, message: str, help: str | None = None, severity: Severity = "error") -> None:
+    def add(
+        self,
+        offset: int,
+        message: str,
+        help: str | None = None,
+        severity: Severity = "error",
+        *,
+        code: str | None = None,
+    ) -> None:
         """Enter something wrong at a character of the document."""
         if self._counts[severity] < _MOST:
-            self._found.append((offset, Fault(message, self.document.place(offset), help, severity=severity)))
+            fault = Fault(message, self.document.place(offset), help, severity=severity, code=code)
+            self._found.append((offset, fault))
         self._counts[severity] += 1
 
-    def warn(self, offset: int, message: str, help: str | None = None) -> None:
+    def warn(self, offset: int, message: str, help: str | None = None, *, code: str | None = None) -> None:
         """Enter something irregular that is understood all the same."""
-        self.add(offset, message, help, "warning")
+        self.add(offset, message, help, "warning", code=code)
 
     def in_order(self) -> list[Fault]:
         """Everything, in the order of the text; last of all, how much was left out."""
         found = sorted(self._found, key=lambda entry: entry[0])
         more = [
-            Fault(f"there are {count - _MOST} more that are not listed", found[-1][1].place, severity=severity)
+            Fault(
+                f"there are {count - _MOST} more that are not listed",
+                found[-1][1].place,
+                severity=severity,
+                code="CL024",
+            )
             for severity, count in self._counts.items()
             if count > _MOST
         ]

@@ -43,6 +43,11 @@ def _write(message: Message, indent: str, lines: list[str]) -> None:
             lines.extend(f"{indent}{field.name}: {show(item)}\n" for item in values)
 
 
+def shown(field: FieldDescriptor, value: Any) -> str:
+    """A value of a field that holds no block, as text."""
+    return _shower(field)(value)
+
+
 def _shower(field: FieldDescriptor) -> Callable[[Any], str]:
     if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
         return _float

@@ -7,15 +7,19 @@ text.  The facts are those of `src/caffe/util/upgrade_proto.cpp`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Fault, Places, UpgradeError, nowhere
+from .aliases import plain_types
+from .aligned_crop import align_crops
 from .batch_norm import fix_batch_norm
+from .batch_norm_intel import spread_batch_norm
+from .dialect import name_dialects
 from .inputs import inputs_to_layer
 from .solver_type import name_solver_type
-from .step import Pass, moved
+from .step import Pass, moved, old_path
 from .transform import ignored_transforms, move_transforms
 from .v0 import refuse_mixed_v0, v0_to_v1
 from .v0_padding import fold_padding
@@ -31,7 +35,11 @@ NET_PASSES: tuple[Pass, ...] = (
     move_transforms,
     v1_to_layer,
     inputs_to_layer,
+    plain_types,
     fix_batch_norm,
+    spread_batch_norm,
+    name_dialects,
+    align_crops,
     ignored_transforms,
 )
 SOLVER_PASSES: tuple[Pass, ...] = (name_solver_type,)
@@ -39,37 +47,49 @@ SOLVER_PASSES: tuple[Pass, ...] = (name_solver_type,)
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """A message of today's form, what was done to get there, and where its fields stand in the old text."""
+    """A message of today's form, what was done to get there, and where its fields stand in the old text: their
+    places, and (`origin`) the path each had in the old message."""
 
     message: Any
     notes: list[Fault]
     places: Places
+    origin: Callable[[str], str]
 
 
 def _apply(passes: Iterable[Pass], message: Any, places: Places) -> Upgraded:
     faults: list[Fault] = []
+    renamings: list[dict[str, str]] = []
     for step_of in passes:
         step = step_of(message, places)
         if step is not None:
             message, places = step.message, moved(places, step.renamed)
             faults += step.faults
+            renamings.append(step.renamed)
     errors = [fault for fault in faults if fault.severity == "error"]
     if errors:
         raise UpgradeError(errors)
-    return Upgraded(message, faults, places)
+
+    def origin(path: str) -> str:
+        for renamed in reversed(renamings):
+            path = old_path(path, renamed)
+        return path
+
+    return Upgraded(message, faults, places, origin)
 
 
-def upgrade_net(message: Any, places: Places = nowhere) -> Upgraded:
+def upgrade_net(message: Any, places: Places = nowhere, *, forks: bool = True) -> Upgraded:
     """A NetParameter of any age as today's: V0 and V1 `layers`, old transform fields, `input`, old BatchNorm.
 
     The message given is left as it was; where there is nothing to do it is returned itself.  Settings that the
-    original drops on the way are dropped here too, each with a warning among the notes.
+    original drops on the way are dropped here too, each with a warning among the notes.  Without `forks`, layers whose
+    type means different things in different forks are left as they are.
 
     Raises:
         UpgradeError: with every fault of the net that leaves no single reading (`layer` mixed with `layers`, unknown
             V0 types, padding layers in front of something else than conv and pool, inputs without a size).
     """
-    return _apply(NET_PASSES, message, places)
+    passes = NET_PASSES if forks else tuple(step for step in NET_PASSES if step is not name_dialects)
+    return _apply(passes, message, places)
 
 
 def upgrade_solver(message: Any, places: Places = nowhere) -> Upgraded:

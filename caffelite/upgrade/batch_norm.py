@@ -28,5 +28,6 @@ def fix_batch_norm(message: Any, places: Places) -> Step | None:
             if layer != message.layer[index]:
                 text = "the three param of its statistics were given lr_mult: 0 and decay_mult: 0"
                 place = places(f"layer[{index}].param[0]")
-                step.faults.append(Fault(text, place, layer=layer.name, layer_type=layer.type, severity="note"))
+                note = Fault(text, place, layer=layer.name, layer_type=layer.type, severity="note", code="CL117")
+                step.faults.append(note)
     return step if step.faults else None

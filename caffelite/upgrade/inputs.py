@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import Fault, Places
+from ..errors import Fault, Places, Severity
 from .step import Step, plural, put
 
 _AXES = 4
@@ -29,7 +29,8 @@ def inputs_to_layer(message: Any, places: Places) -> Step | None:
         _shift(message, step)
     what = "read as a layer of type Input" if sized else "without input_dim or input_shape left out"
     text = f"{plural(len(message.input), 'input field')} {what}"
-    step.faults.append(Fault(text, places("input[0]"), severity="note" if sized else "warning"))
+    severity: Severity = "note" if sized else "warning"
+    step.faults.append(Fault(text, places("input[0]"), severity=severity, code="CL113" if sized else "CL114"))
     return step
 
 
@@ -66,9 +67,10 @@ def _size_faults(message: Any, places: Places) -> list[Fault]:
                 places(f"{name}[{min(given, wanted + 1) - 1}]"),
                 help="four input_dim for each input: num, channels, height, width; or one input_shape for each",
                 severity="error" if given < wanted else "warning",
+                code="CL114",
             )
         )
     if shapes and dims:
         text = "input_dim has no effect beside input_shape"
-        faults.append(Fault(text, places("input_dim[0]"), severity="warning"))
+        faults.append(Fault(text, places("input_dim[0]"), severity="warning", code="CL114"))
     return faults

@@ -26,10 +26,11 @@ def name_solver_type(message: Any, places: Places) -> Step | None:
     place = places("solver_type")
     if message.HasField("type"):
         text = f'both solver_type: {kind} and type: "{message.type}" are given'
-        return Step(message, faults=[Fault(text, place, help="keep type; solver_type is its old spelling")])
+        help = "keep type; solver_type is its old spelling"
+        return Step(message, faults=[Fault(text, place, help=help, code="CL119")])
     new = type(message)()
     new.CopyFrom(message)
     new.ClearField("solver_type")
     new.type = TYPES[kind]
-    note = Fault(f'solver_type: {kind} read as type: "{new.type}"', place, severity="note")
+    note = Fault(f'solver_type: {kind} read as type: "{new.type}"', place, severity="note", code="CL118")
     return Step(new, {"type": "solver_type"}, [note])

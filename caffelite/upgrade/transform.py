@@ -8,8 +8,17 @@ from ..errors import Fault, Places
 from .step import Step
 
 FIELDS = ("scale", "mean_file", "crop_size", "mirror")
-V1_HOLDERS = {"DATA": "data_param", "IMAGE_DATA": "image_data_param", "WINDOW_DATA": "window_data_param"}
-HOLDERS = {"Data": "data_param", "ImageData": "image_data_param", "WindowData": "window_data_param"}
+V1_HOLDERS = {
+    "DATA": "data_param",
+    "IMAGE_DATA": "image_data_param",
+    "WINDOW_DATA": "window_data_param",
+} | dict.fromkeys(("VIDEO_DATA", "VIDEO_SEGMENTATION_DATA", "VIDEO_WITH_VOXEL_TRUTH_DATA"), "image_data_param")
+HOLDERS = {
+    "Data": "data_param",
+    "ImageData": "image_data_param",
+    "VideoData": "video_data_param",
+    "WindowData": "window_data_param",
+}
 
 
 def _v1_type(layer: Any) -> str:
@@ -47,7 +56,8 @@ def _move(index: int, layer: Any, holder: str, step: Step, places: Places) -> No
         source.ClearField(field)
         step.renamed[f"layers[{index}].transform_param.{field}"] = old
         text = f"{holder}.{field} moved to transform_param.{field}"
-        step.faults.append(Fault(text, places(old), layer=layer.name, layer_type=_v1_type(layer), severity="note"))
+        told = {"layer": layer.name, "layer_type": _v1_type(layer)}
+        step.faults.append(Fault(text, places(old), severity="note", code="CL115", **told))
 
 
 def ignored_transforms(message: Any, places: Places) -> Step | None:
@@ -68,6 +78,7 @@ def ignored_transforms(message: Any, places: Places) -> Step | None:
                         layer=layer.name,
                         layer_type=layer.type,
                         severity="warning",
+                        code="CL116",
                     )
                 )
     return Step(message, faults=faults) if faults else None

@@ -110,6 +110,7 @@ def refuse_mixed_v0(message: Any, places: Places) -> Step | None:
             places(f"layers[{index}]"),
             help="write all layers of the net in one form, best as `layer { … }`",
             layer=layer.name,
+            code="CL106",
         )
         for index, layer in enumerate(message.layers)
         if not layer.HasField("layer")
@@ -135,13 +136,15 @@ def v0_to_v1(message: Any, places: Places) -> Step | None:
             f"{plural(len(message.layers), 'layer')} of the V0 form (`layers {{ layer {{ … }} }}`) brought to V1's",
             places("layers[0]"),
             severity="note",
+            code="CL107",
         )
     )
     return step
 
 
 def _dropped(field: str, place: Any, **layer: str) -> Fault:
-    return Fault(f"{field} has no effect in a net of the V0 form", place, severity="warning", **layer)  # type: ignore[arg-type]
+    message = f"{field} has no effect in a net of the V0 form"
+    return Fault(message, place, severity="warning", code="CL109", **layer)  # type: ignore[arg-type]
 
 
 class _Layer:
@@ -173,7 +176,8 @@ class _Layer:
             return
         help = did_you_mean(self.type, TYPES) or f"known: {', '.join([*TYPES, 'padding'])}"
         place = self.places(f"{self.path}.layer.type")
-        self.step.faults.append(Fault(f'unknown layer type "{self.type}"', place, help, layer=self.named["layer"]))
+        message = f'unknown layer type "{self.type}"'
+        self.step.faults.append(Fault(message, place, help, layer=self.named["layer"], code="CL110"))
 
     def _setting(self, name: str, value: Any) -> None:
         targets = SETTINGS[name]
@@ -184,7 +188,8 @@ class _Layer:
         known = f"only {', '.join(targets)} layers know it" if targets else "no layer of Caffe 1.0 knows it"
         place = self.places(f"{self.path}.layer.{name}")
         message = f"{name} has no effect on this type of layer and is dropped"
-        self.step.faults.append(Fault(message, place, known, severity="warning", **self.named))  # type: ignore[arg-type]
+        fault = Fault(message, place, known, severity="warning", code="CL109", **self.named)  # type: ignore[arg-type]
+        self.step.faults.append(fault)
 
     def _carry(self, name: str, target: str, value: Any) -> None:
         owner, _, field = target.rpartition(".")

@@ -73,13 +73,14 @@ class _Folding:
                 layer=reader.name,
                 layer_type=reader.type,
                 severity="note",
+                code="CL111",
             )
         )
 
     def _error(self, index: int, path: str, message: str, help: str) -> None:
         layer = self.old.layers[index].layer
         place = self.places(f"layers[{index}].{path}")
-        self.step.faults.append(Fault(message, place, help, layer=layer.name, layer_type=layer.type))
+        self.step.faults.append(Fault(message, place, help, layer=layer.name, layer_type=layer.type, code="CL112"))
 
 
 def fold_padding(message: Any, places: Places) -> Step | None:

@@ -101,7 +101,7 @@ def test_a_fraction_is_meant_as_it_is_written(epochs: str, iterations: int) -> N
 def test_what_comes_first_ends_training(limit: int, iterations: int, end: str) -> None:
     solver, notes = told(layer("HDF5Data", 4) + REST, max_epoch=1.75, max_iter=limit)
     assert solver.settings.max_iter == iterations
-    note = Fault(f"max_epoch 1.75 is 6 iterations: 12 records, 4 an iteration{end}", severity="note")
+    note = Fault(f"max_epoch 1.75 is 6 iterations: 12 records, 4 an iteration{end}", severity="note", code="CL526")
     assert [fault for fault in notes if "max_epoch" in fault.message] == [note]
     solver.solve()
     assert solver.iter == iterations

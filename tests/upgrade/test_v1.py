@@ -6,8 +6,10 @@ import pytest
 
 from caffelite import proto
 from caffelite.errors import UpgradeError
+from caffelite.layerkit import layers
 from caffelite.upgrade import upgrade_net
 from caffelite.upgrade.v1 import PARAM_FIELDS
+from caffelite.upgrade.v1 import TYPES as TYPES_OF_TODAY
 
 from .nets import asked, net
 
@@ -26,9 +28,16 @@ NEW_TYPES = dict(pair.split("=") for pair in TYPES.split())
 
 
 def test_every_enum_value_has_its_name_of_today() -> None:
-    assert set(proto.V1LayerParameter.LayerType.keys()) == set(NEW_TYPES)
+    assert {name for name, number in proto.V1LayerParameter.LayerType.items() if number < 5000} == set(NEW_TYPES)
     for old, new in NEW_TYPES.items():
         assert upgrade_net(net(f"layers {{ type: {old} }}")).message == net(f'layer {{ type: "{new}" }}')
+
+
+def test_every_value_of_a_fork_has_its_name_of_today() -> None:
+    forks = [name for name, number in proto.V1LayerParameter.LayerType.items() if number >= 5000]
+    built = {name.partition("@")[0] for name in layers}
+    assert {name: TYPES_OF_TODAY.get(name) for name in forks if TYPES_OF_TODAY.get(name) not in built} == {}
+    assert set(TYPES_OF_TODAY) == {*forks, *NEW_TYPES}
 
 
 def test_every_field_of_the_schema_arrives_under_its_name() -> None:
