@@ -122,6 +122,7 @@ class SolverOptimizer(torch.optim.Optimizer):
                 rate=single(float(group["lr"])),
                 decay=single(update.settings.weight_decay),
                 iteration=step,
+                momentum=update.settings.momentum,
             ),
         )
         for state in states:

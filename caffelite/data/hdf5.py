@@ -54,7 +54,8 @@ def read_list(source: str, beside: Path | None) -> list[Listed]:
                 help += "; a name ends at white space, so this line names several files"
             files.append(Listed(found.resolve(), Place(str(path), number), help))
     if not files:
-        raise DataError(Fault(f'the list "{source}" names no file', help="write the path of one HDF5 file a line"))
+        help = "write the path of one HDF5 file a line"
+        raise DataError(Fault(f'the list "{source}" names no file', help=help, code="CL404"))
     return files
 
 
@@ -83,7 +84,7 @@ def _check_row_shapes(names: Sequence[str], first: tuple[Listed, Table], this: t
         if there != here:
             files = f'{there} in "{first[0].path}", {here} in "{this[0].path}"'
             help = "write one of them anew, or leave it out of the list"
-            raise DataError(Fault(f'rows of "{name}" must have one shape: {files}', help=help))
+            raise DataError(Fault(f'rows of "{name}" must have one shape: {files}', help=help, code="CL407"))
 
 
 class Hdf5Rows:

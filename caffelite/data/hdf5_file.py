@@ -89,21 +89,23 @@ def load(path: Path, names: Sequence[str], table: Table, blocks: Sequence[int]) 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     if exists(path) and not path.is_file():
-        raise DataError(f'"{path}" cannot be opened as an HDF5 file: it is a folder or a device')
+        raise DataError(f'"{path}" cannot be opened as an HDF5 file: it is a folder or a device', code="CL402")
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError as error:
-        raise DataError(f'no file "{path}"') from error
+        raise DataError(f'no file "{path}"', code="CL401") from error
     except _DAMAGE as error:
         help = "is it an HDF5 file, whole, and may it be read?"
-        raise DataError(Fault(f'"{path}" cannot be opened as an HDF5 file: {error}', help=help)) from error
+        message = f'"{path}" cannot be opened as an HDF5 file: {error}'
+        raise DataError(Fault(message, help=help, code="CL402")) from error
     try:
         with file:
             yield file
     except CaffeliteError:
         raise
     except _DAMAGE as error:
-        raise DataError(Fault(f'"{path}" is damaged, or cut off: {error}', help=COPY_AGAIN)) from error
+        message = f'"{path}" is damaged, or cut off: {error}'
+        raise DataError(Fault(message, help=COPY_AGAIN, code="CL403")) from error
 
 
 def _dataset(file: Any, path: Path, name: str) -> Any:
@@ -112,17 +114,20 @@ def _dataset(file: Any, path: Path, name: str) -> Any:
         dataset = file[name] if name in file else None  # noqa: SIM401  get() takes what cannot be opened for missing
     except KeyError as error:
         message = f'data set "{name}" of "{path}" cannot be opened: {error.args[0]}'
-        raise DataError(Fault(message, help="is it a link that leads nowhere? else the file is damaged")) from error
+        help = "is it a link that leads nowhere? else the file is damaged"
+        raise DataError(Fault(message, help=help, code="CL403")) from error
     if not isinstance(dataset, h5py.Dataset):
         known = [key for key in file if file.get(key, getclass=True) is h5py.Dataset]
         help = f"data sets are looked up by the names of the tops; this file has: {', '.join(known) or 'none'}"
-        raise DataError(Fault(f'"{path}" has no data set "{name}"', help=help))
+        raise DataError(Fault(f'"{path}" has no data set "{name}"', help=help, code="CL407"))
     if dataset.dtype.kind not in "fiu":
         help = "write it as an array of floats or integers"
-        raise DataError(Fault(f'data set "{name}" of "{path}" must hold numbers, got {dataset.dtype}', help=help))
+        message = f'data set "{name}" of "{path}" must hold numbers, got {dataset.dtype}'
+        raise DataError(Fault(message, help=help, code="CL407"))
     if not dataset.shape:
         help = "its first axis counts the rows"
-        raise DataError(Fault(f'data set "{name}" of "{path}" must have at least 1 axis', help=help))
+        message = f'data set "{name}" of "{path}" must have at least 1 axis'
+        raise DataError(Fault(message, help=help, code="CL407"))
     return dataset
 
 
@@ -130,14 +135,17 @@ def _check_lengths(path: Path, shapes: dict[str, Shape]) -> None:
     if len({shape[0] for shape in shapes.values()}) > 1:
         lengths = ", ".join(f'"{name}" {shape[0]}' for name, shape in shapes.items())
         help = "the first axis counts the rows: row i of each belongs together"
-        raise DataError(Fault(f'the data sets of "{path}" must have equally many rows, got {lengths}', help=help))
+        message = f'the data sets of "{path}" must have equally many rows, got {lengths}'
+        raise DataError(Fault(message, help=help, code="CL407"))
     if not all(shape[0] for shape in shapes.values()):
-        raise DataError(Fault(f'the data sets of "{path}" have no rows', help="leave the file out of the list"))
+        message = f'the data sets of "{path}" have no rows'
+        raise DataError(Fault(message, help="leave the file out of the list", code="CL407"))
 
 
 def _check_size(path: Path, rows: int, row_bytes: int, block: int) -> None:
     if rows * row_bytes > _MOST_BYTES:
-        raise DataError(Fault(f'"{path}" is damaged: no file holds {rows} rows of {row_bytes} bytes', help=COPY_AGAIN))
+        message = f'"{path}" is damaged: no file holds {rows} rows of {row_bytes} bytes'
+        raise DataError(Fault(message, help=COPY_AGAIN, code="CL403"))
     if block * row_bytes > free_bytes():
         message = f'"{path}" cannot be read: {block} rows at once need {block * row_bytes >> 20:,} MiB of memory'
         help = "write it with fewer rows in a chunk: a chunk is read as a whole" if block > 1 else "a row is too large"

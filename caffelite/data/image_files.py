@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +33,10 @@ def read_lines(source: str, beside: Path | None, of: str = "images") -> tuple[Pa
     except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
         help = where_it_looked(source, beside) if not exists(path) else None
         message = f'the list "{source}" cannot be read: {getattr(error, "strerror", error)}'
-        raise DataError(Fault(message, help=help)) from error
+        raise DataError(Fault(message, help=help, code="CL401")) from error
     if "\0" in text:
-        raise DataError(Fault(f'"{source}" is not a text file', help=f"source names a text file that lists {of}"))
+        help = f"source names a text file that lists {of}"
+        raise DataError(Fault(f'"{source}" is not a text file', help=help, code="CL402"))
     return path, text.split("\n")
 
 
@@ -73,7 +74,7 @@ class ImageFiles:
     def fault(self, index: int, message: str, help: str | None = None) -> Fault:
         """A fault of this file: `message` goes on after its name."""
         place = Place(str(self.listed_in), int(self.line_numbers[index]))
-        return Fault(f'image "{self.root}{self.names[index]}" {message}', place, help)
+        return Fault(f'image "{self.root}{self.names[index]}" {message}', place, help, code="CL405")
 
     def bytes_of(self, index: int) -> bytes:
         """The file's content.
@@ -88,7 +89,8 @@ class ImageFiles:
             help = None
             if not self.path(index).exists():
                 help = f"looked for {self.path(index)}; root_folder is put in front of the name as it stands"
-            raise DataError(self.fault(index, f"cannot be read: {error.strerror}", help)) from error
+            fault = self.fault(index, f"cannot be read: {error.strerror}", help)
+            raise DataError(replace(fault, code="CL401")) from error
         except ValueError as error:  # a name with a NUL
             raise DataError(self.fault(index, f"cannot be read: {error}")) from error
 
@@ -112,8 +114,9 @@ class Labelled:
     labels: NDArray[np.float32]
 
 
-def read_labelled(source: str, root: str, beside: Path | None) -> Labelled:
-    """The images of a list: on each line a path, which may contain spaces, a space, and a label.
+def read_labelled(source: str, root: str, beside: Path | None, labels_too: bool = True) -> Labelled:
+    """The images of a list: on each line a path, which may contain spaces, a space, and a label.  Without `labels_too`
+    a line may be a path alone, and labels are all 0.
 
     The original takes whole numbers only, one a line.  Here a label may also be a float, or several numbers with
     commas between them and no spaces (`cat.jpg 1,0,0.5`).  Empty lines are passed over.
@@ -128,26 +131,30 @@ def read_labelled(source: str, root: str, beside: Path | None) -> Labelled:
         if match is not None:
             numbers.append(number)
             names.append(match[1])
-            labels.append(match[2])
+            labels.append(match[2] if labels_too else "0")
+        elif line.strip() and not labels_too:
+            numbers.append(number)
+            names.append(line.strip())
+            labels.append("0")
         elif line.strip():
             faults.append(_bad_line(path, number, line.rstrip("\r")))
     if faults:
         raise DataError(first_of(faults, str(path)))
     if not names:
-        raise DataError(f'the list "{source}" names no image')
+        raise DataError(f'the list "{source}" names no image', code="CL404")
     values = _labels(path, numbers, labels)
     return Labelled(ImageFiles.of(path, names, numbers, root, beside), values)
 
 
 def _bad_line(path: Path, number: int, line: str) -> Fault:
     help = "a path, a space, and a label: a number, or several with commas between them"
-    return Fault("expected an image and its label", Place(str(path), number, 1, line), help)
+    return Fault("expected an image and its label", Place(str(path), number, 1, line), help, code="CL404")
 
 
 def first_of(faults: list[Fault], list_file: str | None, what: str = "lines are wrong") -> list[Fault]:
     """The first of many faults that a text file has, and how many more there are."""
     left_out = len(faults) - _MOST_FAULTS
-    more = [Fault(f"{left_out} more {what}", Place(list_file))] if left_out > 0 else []
+    more = [Fault(f"{left_out} more {what}", Place(list_file), code="CL404")] if left_out > 0 else []
     return faults[:_MOST_FAULTS] + more
 
 
@@ -157,10 +164,11 @@ def _labels(path: Path, numbers: list[int], labels: list[str]) -> NDArray[np.flo
     if odd is not None:
         here = labels[odd].count(",") + 1
         message = f"every line must have as many labels as the first: {count}, got {here}"
-        raise DataError(Fault(message, Place(str(path), numbers[odd])))
+        raise DataError(Fault(message, Place(str(path), numbers[odd]), code="CL404"))
     values = np.array(",".join(labels).split(","), np.float64).reshape(len(labels), count)
     too_large = np.flatnonzero((abs(values) > np.finfo(np.float32).max).any(axis=1))
     if len(too_large):
-        raise DataError(Fault("the label is too large for a float", Place(str(path), numbers[too_large[0]])))
+        place = Place(str(path), numbers[too_large[0]])
+        raise DataError(Fault("the label is too large for a float", place, code="CL404"))
     rows = values.astype(np.float32)
     return rows[:, 0] if count == 1 else rows

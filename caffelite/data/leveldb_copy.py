@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.util import Finalize
 from pathlib import Path
 
@@ -169,17 +170,18 @@ class PrivateCopy:
             problem = self._take(*state)
             if self._state() == state:
                 if problem is not None:
-                    raise DataError(problem)
+                    raise DataError(replace(problem, code="CL403"))
                 return
             for file in self.folder.iterdir():
                 file.unlink()
-        raise DataError(Fault(f'"{self._shown}" changes while it is being read', help="wait until it is written"))
+        message = f'"{self._shown}" changes while it is being read'
+        raise DataError(Fault(message, help="wait until it is written", code="CL403"))
 
     def _state(self) -> tuple[str, bytes, dict[str, int]]:
         """The name of the manifest, its content, and the logs with their sizes."""
         current = (self._source / "CURRENT").read_text(encoding="utf-8", errors="replace").rstrip("\n")
         if not re.fullmatch(r"MANIFEST-\d+", current):
-            raise DataError(f'"{self._shown}" is damaged: its file CURRENT does not name a manifest')
+            raise DataError(f'"{self._shown}" is damaged: its file CURRENT does not name a manifest', code="CL403")
         manifest, logs = self._source / current, self._source.glob("*.log")
         content = manifest.read_bytes() if manifest.exists() else b""
         return current, content, {log.name: log.stat().st_size for log in logs}

@@ -32,7 +32,7 @@ class RecordTable(Table):
         self._block = 1
         if not len(source):
             self.close()
-            raise DataError(f'the database "{source.path}" has no records')
+            raise DataError(f'the database "{source.path}" has no records', code="CL403")
 
     @property
     def met_raw(self) -> bool:

@@ -29,7 +29,7 @@ class Table(ABC):
         """`budget`: the most bytes of images to keep; None: what there is room for."""
         self.labels = labels
         self._budget = budget
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what is wrong with a record is told with its key, which is read under it too
         self._cache: Cache | None = None
 
     def __len__(self) -> int:

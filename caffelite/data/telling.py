@@ -33,7 +33,8 @@ class Asker(Protocol):
 
 def as_told(asker: Asker, fault: Fault, field: str) -> Fault:
     """The fault with the layer's name and type, placed at `field` unless it already has a place."""
-    return replace(fault, layer=asker.name, layer_type=asker.type).at(asker.places(field))
+    code = fault.code or "CL400"
+    return replace(fault, layer=asker.name, layer_type=asker.type, code=code).at(asker.places(field))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`transform_param`: augment, crop, subtract the mean, scale, mirror; of a whole batch at once.
+"""`transform_param`: resize, augment, crop, subtract the mean, scale, mirror; of a whole batch at once.
 
 The arithmetic is that of the original's `src/caffe/data_transformer.cpp`: every value becomes (x − mean) · scale in
 float32, the mean file being read at the crop's place in the full image; mirroring happens in either phase and turns
@@ -21,9 +21,11 @@ from ..proto import TRAIN
 from ..runtime import seeds
 from .augment import Amounts, Augmentation
 from .cache import Array, Images, arrays, together
-from .image import Picture
+from .image import Picture, pixels_of
+from .patches import Patches
+from .reshaping import Reshaping
 from .room import Room
-from .transform_param import Floats, by
+from .transform_param import Floats, by, crop_of
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +40,12 @@ _AT_ONCE = 1 << 15
 """Values that are computed with at a time on the host: they stay in the processor's own cache, and torch computes so
 few in one thread, which is faster than waking up others."""
 _WORDS = 4
-"""Random 64-bit words a record has to itself: one step of Philox's counter.  Used: mirror, row, column of the crop."""
+"""Random 64-bit words a record has to itself: one step of Philox's counter.  Used: mirror, row and column of the crop,
+its size."""
+
+
+_ACROSS = 2
+"""The channel of a flow image that holds how far things move to the right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +102,15 @@ class Transform:
     """
 
     def __init__(self, param: Any, phase: int, mean: Floats | None = None, places: Places = nowhere) -> None:
-        self.crop = int(param.crop_size)
+        self.crop = crop_of(param)
         self.scale = np.float32(param.scale)
         self.mirror = bool(param.mirror)
         self.random_crop = bool(self.crop) and phase == TRAIN
         self.augmentation = Augmentation(param.augmentation)
         self.augments = self.augmentation.active and phase == TRAIN
+        self.patches = Patches(param, phase)
+        self.reshaping = Reshaping(param, self.crop)
+        self.flow = bool(param.flow and param.mirror)
         self._mean_file = mean
         self._mean_values = np.array(param.mean_value, np.float32)
         self._has_mean = mean is not None or len(self._mean_values) > 0
@@ -109,39 +119,57 @@ class Transform:
         self._room = Room()
         self._prepared: dict[tuple[torch.device, bool, int], tuple[Tensor, Tensor]] = {}
 
-    def shape(self, image: tuple[int, ...]) -> tuple[int, int, int]:
-        """The transformed shape of a C×H×W image.
+    def shape(self, image: tuple[int, ...], policy: int = 0) -> tuple[int, int, int]:
+        """The transformed shape of a C×H×W image; `policy`: by which of several resize_param.
 
         Raises:
             DataError: crop, mean file or mean values do not fit it; every fault found.
         """
+        faults = [self._fault(field, message) for message, field in self.reshaping.misfits(image[0])]
+        image = self.reshaping.shape(image, policy)
         channels, height, width = image
-        faults = []
-        if self.crop > min(height, width):
-            faults.append(self._fault("crop_size", f"crop_size {self.crop} is larger than the {height}×{width} image"))
-        if self._mean_file is not None and self._mean_file.shape != image:
-            faults.append(
-                self._fault(
-                    "mean_file",
-                    f"the mean file is {by(self._mean_file.shape)}, the image {by(image)}",
-                    "caffelite data compute-mean makes the mean of a database, of its images' size",
-                )
-            )
+        faults += self._crop_faults(height, width) + self._mean_faults(image)
         if len(self._mean_values) not in (0, 1, channels):
             rule = "one mean_value, or as many as channels"
             faults.append(
                 self._fault("mean_value", f"expected {rule} ({channels}), got {len(self._mean_values)} mean_value")
             )
         if self.augments:
-            size = (self.crop, self.crop) if self.crop else (height, width)
+            size = self.crop or (height, width)
             misfits = self.augmentation.misfits(channels, (height, width), size)
             faults += [self._fault(f"augmentation.{field}", message) for message, field in misfits]
         if faults:
             raise DataError(faults)
-        return (channels, self.crop or height, self.crop or width)
+        return (channels, *(self.crop or (height, width)))
 
-    def _fault(self, field: str, message: str, help: str | None = None) -> Fault:
-        return Fault(message, self._places(f"transform_param.{field}"), help)
+    def _crop_faults(self, height: int, width: int) -> list[Fault]:
+        if self.crop is None or (self.crop[0] <= height and self.crop[1] <= width):
+            return []
+        square = self.crop[0] == self.crop[1]
+        what = f"crop_size {self.crop[0]}" if square else f"a crop of {by(self.crop)}"
+        return [self._fault("crop_size" if square else "crop_h", f"{what} is larger than the {height}×{width} image")]
+
+    def _mean_faults(self, image: tuple[int, ...]) -> list[Fault]:
+        mean = self._mean_file
+        if mean is None:
+            return []
+        if self.reshaping.centred:
+            assert self.crop is not None
+            if mean.shape[0] == image[0] and mean.shape[1] >= self.crop[0] and mean.shape[2] >= self.crop[1]:
+                return []
+            message = f"the mean file is {by(mean.shape)}, the crop {by((image[0], *self.crop))}"
+            return [self._fault("mean_file", message)]
+        if self.reshaping.random:
+            message, help = "a mean file does not fit images of random sizes", "give mean_value instead"
+            return [self._fault("mean_file", message, help)]
+        if mean.shape == image:
+            return []
+        message = f"the mean file is {by(mean.shape)}, the image {by(image)}"
+        help = "caffelite data compute-mean makes the mean of a database, of its images' size"
+        return [self._fault("mean_file", message, help, "CL607")]
+
+    def _fault(self, field: str, message: str, help: str | None = None, code: str = "CL406") -> Fault:
+        return Fault(message, self._places(f"transform_param.{field}"), help, code=code)
 
     def __call__(self, images: Images, seed: int, layer: str, position: int) -> Floats:
         """All of it, on the host: float32, N×C×crop×crop, or N×C×H×W without a crop; a new array."""
@@ -158,6 +186,8 @@ class Transform:
             seed, layer, position: name the random draws.
         """
         count = len(images)
+        if self.reshaping.active:
+            images = self._reshaped(images, seed, layer, position)
         images = together(arrays(images)) if self.augments else images
         draws = np.zeros((count, _WORDS), np.uint64)
         if self.mirror or self.random_crop:
@@ -165,19 +195,43 @@ class Transform:
             draws = generator.random_raw(count * _WORDS).reshape(count, _WORDS)
         corners = draws[:, 1:3] if self.random_crop else None
         turned = (draws[:, 0] & np.uint64(self.mirror)).astype(bool)
+        if self.patches.active:
+            images, patched = self.patches.cut(images, draws, turned)
+            corners = patched if self.random_crop else None
         amounts = None
         if self.augments:
             amounts = self.augmentation.draw(arrays(images), self._size(images), seed, layer, position)
         return Chosen(images, Choices(corners, turned, amounts, images[0].dtype == np.uint8))
 
-    def _windows(self, chosen: Chosen) -> list[Window]:
+    def _reshaped(self, images: Images, seed: int, layer: str, position: int) -> Images:
+        """The images in the sizes that they are cropped from.
+
+        Raises:
+            DataError: one becomes too small for the crop, or of another size than the first.
+        """
+        policy = self.reshaping.policy(seed, layer, position, len(images))
+        wanted = None if self.crop else self.reshaping.shape(images[0].shape, policy)
+        results = []
+        for index, image in enumerate(images):
+            generator = seeds.generator(seed, layer, "reshaping", position + index)
+            result = self.reshaping(pixels_of(image), generator, policy)
+            faults = self._crop_faults(*result.shape[1:])
+            if wanted is not None and result.shape != wanted:
+                message = f"an image is {by(result.shape)} now, the first {by(wanted)}"
+                faults.append(self._fault("resize_param", message))
+            if faults:
+                raise DataError(faults)
+            results.append(result)
+        return together(results)
+
+    def windows(self, chosen: Chosen) -> list[Window]:
         """Where each image is cut out, and whether it is mirrored."""
         choices, count = chosen.choices, len(chosen.images)
         turned = choices.turned.tolist()
         if not self.crop:
             return [(0, 0, mirrored) for mirrored in turned]
         sizes = [image.shape[1:] for image in chosen.images]
-        spare = [(height - self.crop, width - self.crop) for height, width in sizes]
+        spare = [(height - self.crop[0], width - self.crop[1]) for height, width in sizes]
         if choices.corners is None:
             corners = [(rows // 2, columns // 2) for rows, columns in spare]
         else:
@@ -198,13 +252,13 @@ class Transform:
         some = max(1, _AT_ONCE // max(1, result[0].numel())) if alike else 1
         for start in range(0, len(result), some):
             part = chosen.of(slice(start, start + some))
-            windows = self._windows(part)
+            windows = self.windows(part)
             self._compute(self._cut(part, windows), part.choices, windows, result[start : start + some])
         return result
 
     def _size(self, images: Images | Tensor) -> tuple[int, ...]:
         """Height and width of what the net sees."""
-        return (self.crop, self.crop) if self.crop else tuple(images[0].shape[1:])
+        return self.crop or tuple(images[0].shape[1:])
 
     def _room_for(self, chosen: Chosen) -> Tensor:
         first = chosen.images[0]
@@ -241,7 +295,7 @@ class Transform:
         windows: list[Window] = []
         images: list[Tensor] = []
         for part in parts:
-            here = self._windows(part)
+            here = self.windows(part)
             images.append(self._cut(part, here).contiguous())
             windows += here
         if chosen.choices.amounts is None or chosen.choices.amounts.warp is None:
@@ -266,6 +320,10 @@ class Transform:
         if choices.amounts is not None:
             images = self._augmented(images, choices, windows, tuple(result.shape[2:]))
         result.copy_(images)
+        if self.flow and result.shape[1] > _ACROSS:
+            for image, (_, _, turned) in zip(result, windows, strict=True):
+                if turned:
+                    image[_ACROSS] = 255 - image[_ACROSS]
         means = self._means(result)
         if means is not None:
             self._take_off(means, result, windows)
@@ -288,6 +346,8 @@ class Transform:
         if self._mean_file is None:
             images -= means[0]
             return
+        if self.reshaping.centred:
+            windows = [(0, 0, turned) for _, _, turned in windows]
         same = len(set(windows)) == 1
         for image, (row, column, turned) in zip([images] if same else images, windows, strict=not same):
             first = means[turned].shape[2] - column - width if turned else column
@@ -300,6 +360,9 @@ class Transform:
         key = (images.device, _interleaved(images), images.shape[3] if self._mean_file is None else 0)
         if key not in self._prepared:
             mean = self._mean_file
+            if mean is not None and self.reshaping.centred:
+                above, left = (mean.shape[1] - images.shape[2]) // 2, (mean.shape[2] - images.shape[3]) // 2
+                mean = mean[:, above : above + images.shape[2], left : left + images.shape[3]]
             if mean is None:
                 values = self._mean_values.reshape(-1, 1, 1)
                 mean = np.broadcast_to(values, (images.shape[1], 1, images.shape[3]))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, Fault
 from ..proto import BlobProto
-from . import augment
+from . import augment, patches, reshaping
 from .image import Colour
 
 Floats = NDArray[np.float32]
@@ -31,8 +31,23 @@ def faults(param: Any) -> Iterator[tuple[str, str, str | None]]:
     for field, values in (("scale", [param.scale]), ("mean_value", param.mean_value)):
         if not all(map(math.isfinite, values)):
             yield f"{field} must be a number", field, None
+    for message, field in patches.faults(param):
+        yield message, field, None
+    crop = crop_of(param)
+    if crop is None and (param.crop_h or param.crop_w):
+        yield "crop_h and crop_w must both be positive", "crop_h" if param.crop_h else "crop_w", None
+    if param.crop_size and (param.crop_h or param.crop_w) and (param.crop_h, param.crop_w) != crop:
+        yield "crop_size contradicts crop_h and crop_w", "crop_size", _KEEP_ONE
+    yield from reshaping.faults(param, crop)
     for rule, field in augment.faults(param.augmentation):
         yield f"{field} {rule}, got {getattr(param.augmentation, field):g}", f"augmentation.{field}", None
+
+
+def crop_of(param: Any) -> tuple[int, int] | None:
+    """Height and width of what is cut out of an image; None: all of it is taken."""
+    if param.crop_size:
+        return int(param.crop_size), int(param.crop_size)
+    return (int(param.crop_h), int(param.crop_w)) if param.crop_h and param.crop_w else None
 
 
 def colour_of(param: Any) -> Colour:
@@ -49,16 +64,17 @@ def read_mean(path: Path) -> Floats:
     try:
         blob = BlobProto.FromString(path.read_bytes())
     except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL
-        raise DataError(f'mean file "{path}" cannot be read: {getattr(error, "strerror", error)}') from error
+        said = getattr(error, "strerror", error)
+        raise DataError(f'mean file "{path}" cannot be read: {said}', code="CL401") from error
     except DecodeError as error:
         raise DataError(
-            Fault(f'mean file "{path}" is not a BlobProto', help="caffelite data compute-mean makes one")
+            Fault(f'mean file "{path}" is not a BlobProto', help="caffelite data compute-mean makes one", code="CL402")
         ) from error
     legacy = any(blob.HasField(field) for field in ("num", "channels", "height", "width"))
     shape = [blob.num, blob.channels, blob.height, blob.width] if legacy else list(blob.shape.dim)
     values = np.array(blob.data or blob.double_data, np.float32)
     if len(shape) > 4 or min(shape, default=1) < 1 or values.size != prod(shape):
-        raise DataError(f'mean file "{path}" says shape {by(shape)}, but holds {values.size} values')
+        raise DataError(f'mean file "{path}" says shape {by(shape)}, but holds {values.size} values', code="CL403")
     shape += [1] * (4 - len(shape))
     return values.reshape(shape)[0]
 

@@ -59,7 +59,7 @@ class _Lines:
         return line
 
     def fault(self, message: str, number: int | None = None) -> DataError:
-        return DataError(Fault(message, Place(str(self.path), number or self.number), _FORM))
+        return DataError(Fault(message, Place(str(self.path), number or self.number), _FORM, code="CL404"))
 
     def whole_number(self, what: str) -> int:
         line = self.next()
@@ -115,7 +115,7 @@ def read_windows(source: str, root: str, beside: Path | None, least: float, belo
         lines.whole_number("the width of the image")
         blocks.append(lines.windows(lines.whole_number("the number of windows")))
     if not names:
-        raise DataError(f'the window file "{source}" is empty')
+        raise DataError(f'the window file "{source}" is empty', code="CL404")
     files = ImageFiles.of(path, names, numbers, root, beside)
     return _split(files, blocks, least, below)
 

@@ -9,7 +9,8 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Due at every iteration that `period` divides, from `first` on; a period of 0 is never due.
+    """Due at every iteration that `period` divides, from `first` on; with an `offset`, at those so many behind them.  A
+    period of 0 is never due.
 
     It depends on nothing but the iteration, so a resumed run has the triggers of the run it goes on with.
 
@@ -19,9 +20,10 @@ class Every:
 
     period: int
     first: int = 0
+    offset: int = 0
 
     def __call__(self, iteration: int) -> bool:
-        return self.period > 0 and iteration >= self.first and iteration % self.period == 0
+        return self.period > 0 and iteration >= self.first and (iteration - self.offset) % self.period == 0
 
 
 class Action(Enum):

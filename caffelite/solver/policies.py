@@ -4,9 +4,10 @@ The `current step` is the one piece of state: `multistep` counts in it how many 
 leaves its number of drops there, the others leave it alone; for `plateau` tests advance it (:mod:`.follow_up`).  It is
 stored in a solverstate.
 
-The source is `SGDSolver::GetLearningRate` in `src/caffe/solvers/sgd_solver.cpp`, for rampup_interval, rampup_lr and
-min_lr that of NVIDIA's fork; arithmetic is rounded to single precision where these round, so that six printed digits
-agree.
+The source is `SGDSolver::GetLearningRate` in `src/caffe/solvers/sgd_solver.cpp`, for rampup_interval, rampup_lr, min_lr
+and momentum_policy that of NVIDIA's fork, for warmup_iter and multifixed that of Intel's (whose builds without
+ENABLE_SGD_FUSION also make the momentum larger while the rate rises; that is left out); arithmetic is rounded to single
+precision where these round, so that six printed digits agree.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Policy:
     reads: frozenset[str]
 
 
-FIELDS = ("gamma", "power", "stepsize", "stepvalue", "plateau")
+FIELDS = ("gamma", "power", "stepsize", "stepvalue", "plateau", "stagelr", "stageiter")
 """The settings that exist for policies only."""
 
 policies: Registry[Policy] = Registry("lr_policy")
@@ -87,10 +88,13 @@ def learning_rate(settings: Settings, iteration: int, step: int) -> Rate:
     """The rate of an iteration: that of lr_policy, at least min_lr.
 
     Before rampup_interval it is rampup_lr + (base_lr - rampup_lr) · (iteration / rampup_interval)², at least min_lr,
-    and the policy is not asked.
+    and the policy is not asked.  Before warmup_iter it is warmup_start_lr + (base_lr - warmup_start_lr) · iteration /
+    warmup_iter.
     """
     if iteration < settings.rampup_interval:
         rate = _ramp(settings, iteration)
+    elif iteration < settings.warmup_iter:
+        rate = _warmed(settings, iteration)
     else:
         rate, step = policies[settings.lr_policy].rate(settings, iteration, step)
     return Rate(settings.min_lr if settings.min_lr and rate < settings.min_lr else rate, step)
@@ -100,6 +104,20 @@ def _ramp(settings: Settings, iteration: int) -> float:
     risen = single(single(iteration) / single(settings.rampup_interval))
     rise = single(single(single(settings.base_lr - settings.rampup_lr) * risen) * risen)
     return single(settings.rampup_lr + rise)
+
+
+def _warmed(settings: Settings, iteration: int) -> float:
+    left = single((settings.warmup_iter - iteration) * settings.warmup_start_lr)
+    return single(single(single(iteration * settings.base_lr) + left) / settings.warmup_iter)
+
+
+def momentum(settings: Settings, iteration: int) -> float:
+    """The momentum of an iteration: with momentum_policy "poly" momentum + (max_momentum - momentum) · (iteration /
+    max_iter) ^ momentum_power."""
+    if settings.momentum_policy == "fixed":
+        return settings.momentum
+    done = single(_power(single(single(iteration) / single(settings.max_iter)), settings.momentum_power))
+    return single(settings.momentum + single(single(settings.max_momentum - settings.momentum) * done))
 
 
 @policy("fixed")
@@ -169,3 +187,11 @@ def cosine(settings: Settings, iteration: int, step: int) -> float:
 def plateau(settings: Settings, iteration: int, step: int) -> float:
     """base_lr · gamma ^ current step, which advances when tests bring nothing better (:mod:`.follow_up`)"""
     return single(settings.base_lr * _power(settings.gamma, step))
+
+
+@policy("multifixed", "stagelr", "stageiter")
+def multifixed(settings: Settings, iteration: int, step: int) -> float:
+    """The stagelr of the first stageiter that the iteration has not passed, or the last: each goes up to and with its
+    stageiter"""
+    stages = zip(settings.stageiter, settings.stagelr, strict=True)
+    return next((rate for last, rate in stages if iteration <= last), settings.stagelr[-1])

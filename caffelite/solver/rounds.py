@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..logs.records import Note, Tested, TestStarted, emit
+from ..logs.text import number
 from ..net.moment import Moment
+from .detecting import mean_precision
 from .events import Action
 from .testing import Average, average
 from .tracker import Seen
 
 if TYPE_CHECKING:
+    from ..net import Net
     from .solver import Solver
 
 
@@ -67,19 +70,29 @@ class Rounds:
             net.share(solver.net)
         emit(solver.sinks, TestStarted(solver.iter, index))
         start = solver.watch.where(net)
-        result = average(
-            net,
-            solver.settings.test_nets[index].test_iter,
-            with_loss=solver.settings.test_compute_loss,
-            interrupted=self._asked_to_stop,
-            shows=solver.shows,
-        )
+        result = self._made(net, solver.settings.test_nets[index].test_iter)
         if result is None:
             emit(solver.sinks, Note("Test interrupted.", source="solver.cpp:396"))
         else:
             emit(solver.sinks, Tested(solver.iter, index, result.outputs, result.loss))
             solver.watch.tested(index, start, result)
         return result
+
+    def _made(self, net: Net, batches: int) -> Average | None:
+        """What eval_type asks for."""
+        settings, shows = self.solver.settings, self.solver.shows
+        with_loss, asked = settings.test_compute_loss, self._asked_to_stop
+        if settings.eval_type == "classification":
+            return average(net, batches, with_loss=with_loss, interrupted=asked, shows=shows)
+        version = settings.ap_version
+        found = mean_precision(net, batches, version, with_loss=with_loss, interrupted=asked, shows=shows)
+        for label, precision in found.by_class if found is not None else ():
+            if precision is None:
+                text = f"Missing true_pos for label: {label}"
+                emit(self.solver.sinks, Note(text, "warning", "solver.cpp:524"))
+            elif settings.show_per_class_result:
+                emit(self.solver.sinks, Note(f"class{label}: {number(precision)}", source="solver.cpp:540"))
+        return found
 
     def _asked_to_stop(self) -> bool:
         """Heed everything that was asked for during a test."""

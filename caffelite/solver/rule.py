@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Fault, SettingsError, UsageError
 from ..layerkit.base import torch
+from .local_rates import local_factors
 from .objective import Again, Objective
-from .policies import single
+from .policies import momentum, single
 from .search import Search
 from .update import Group, Memory, Update, updates
 
@@ -137,7 +138,9 @@ class Rule:
             for (lr_mult, decay_mult), alike in self._alike.items():
                 members = [index for index in alike if index in active]
                 if members:
-                    self._apply(members, single(rate * lr_mult), single(self._decay(decay_mult)), iteration)
+                    local = lr_mult > 0 and (self.settings.larc or self.settings.local_lr_auto)
+                    own = rate if local else single(rate * lr_mult)
+                    self._apply(members, own, single(self._decay(decay_mult)), iteration, local=local)
         return clipping
 
     def _decay(self, decay_mult: float) -> float:
@@ -174,7 +177,7 @@ class Rule:
         torch._foreach_mul_(gradients, scale)
         return Clipping(norm, scale)
 
-    def _apply(self, members: list[int], rate: float, decay: float, iteration: int) -> None:
+    def _apply(self, members: list[int], rate: float, decay: float, iteration: int, *, local: bool) -> None:
         group = Group(
             weights=[self.parameters[index].tensor for index in members],
             gradients=[self.parameters[index].grad for index in members],
@@ -185,7 +188,12 @@ class Rule:
             rate=rate,
             decay=decay,
             iteration=iteration,
+            momentum=momentum(self.settings, iteration),
         )
+        if local:
+            factors = local_factors(self.settings, group)
+            add_decay(self.update, group)
+            torch._foreach_mul_(group.gradients, factors)
         decay_and_apply(self.update, group)
         for index in members:
             self.parameters[index].update = self._readers[index] if self.update.keeps_update else None
@@ -212,10 +220,15 @@ class Rule:
 
 def decay_and_apply(update: Update, group: Group) -> None:
     """An update with the weight decay that `group.decay` still asks for."""
+    if not update.adds_decay or update.settings.regularization_type == "L1":
+        add_decay(update, group)
+    update.apply(group)
+
+
+def add_decay(update: Update, group: Group) -> None:
+    """Add to the gradients the weight decay that `group.decay` asks for, which is 0 then."""
     if group.decay and update.settings.regularization_type == "L1":
         torch._foreach_add_(group.gradients, torch._foreach_sign(group.weights), alpha=group.decay)
-        group.decay = 0.0
-    elif group.decay and not update.adds_decay:
+    elif group.decay:
         torch._foreach_add_(group.gradients, group.weights, alpha=group.decay)
-        group.decay = 0.0
-    update.apply(group)
+    group.decay = 0.0

@@ -36,7 +36,8 @@ class Search(Update):
         kind, message = cls.type, checks.message
         checks.require(message.base_lr >= 0, "base_lr", f"must be at least 0 with {kind}")
         help = "leave it out: no step is taken that does not make the loss smaller"
-        checks.require(message.clip_gradients < 0, "clip_gradients", f"cannot be used with {kind}", help)
+        rule = f"cannot be used with {kind}"
+        checks.require(message.clip_gradients < 0, "clip_gradients", rule, help, code="CL519")
         checks.no_l1(kind, "L1 has no slope at 0, and a search needs one everywhere")
         help = "the first evaluation is where the weights stand"
         checks.require(message.max_evaluations >= 2, "max_evaluations", "must be at least 2", help)

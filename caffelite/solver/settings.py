@@ -57,8 +57,12 @@ class Settings:
     test_nets: tuple[TestNet, ...]
     train_state: Any
     test_interval: int
+    test_offset: int
     test_initialization: bool
     test_compute_loss: bool
+    eval_type: str
+    ap_version: str
+    show_per_class_result: bool
     base_lr: float
     lr_policy: str
     gamma: float
@@ -69,8 +73,20 @@ class Settings:
     rampup_interval: int
     rampup_lr: float
     min_lr: float
+    stagelr: tuple[float, ...]
+    stageiter: tuple[int, ...]
+    warmup_iter: int
+    warmup_start_lr: float
+    larc: bool
+    larc_policy: str
+    larc_eta: float
+    local_lr_auto: bool
+    local_gw_ratio: float
     type: str
     momentum: float
+    momentum_policy: str
+    max_momentum: float
+    momentum_power: float
     momentum2: float
     rms_decay: float
     delta: float
@@ -112,10 +128,7 @@ class Settings:
         Raises:
             SettingsError: with every fault found.
         """
-        full = SolverParameter()
-        full.CopyFrom(message)
-        notes = _complete_prefix(full, os.fspath(file) if file is not None else None)
-        checks: Checks = check(full, places)
+        full, checks, notes = examined(message, places, file)
         if checks.faults:
             raise SettingsError(checks.faults)
         plain = {
@@ -130,6 +143,8 @@ class Settings:
             train_state=full.train_state if full.HasField("train_state") else None,
             early_stop=Watched.of(full.early_stop) if full.HasField("early_stop") else None,
             stepvalue=tuple(full.stepvalue),
+            stagelr=tuple(full.stagelr),
+            stageiter=tuple(full.stageiter),
             plateau=Watched.of(full.plateau) if full.lr_policy == "plateau" else None,
             weights=tuple(path for entry in full.weights for path in split_paths(entry)),
             warnings=tuple(checks.warnings),
@@ -137,7 +152,18 @@ class Settings:
         )
 
 
-_MADE = frozenset({"train_net", "train_state", "early_stop", "stepvalue", "plateau", "weights"})
+def examined(
+    message: Any, places: Places = nowhere, file: str | os.PathLike[str] | None = None
+) -> tuple[Any, Checks, list[Fault]]:
+    """What :meth:`Settings.from_message` goes by: the SolverParameter with its snapshot_prefix completed, what is wrong
+    or odd about it, and notes of what was completed."""
+    full = SolverParameter()
+    full.CopyFrom(message)
+    notes = _complete_prefix(full, os.fspath(file) if file is not None else None)
+    return full, check(full, places), notes
+
+
+_MADE = frozenset({"train_net", "train_state", "early_stop", "stepvalue", "stagelr", "stageiter", "plateau", "weights"})
 
 
 def _complete_prefix(message: Any, file: str | None) -> list[Fault]:
@@ -152,7 +178,7 @@ def _complete_prefix(message: Any, file: str | None) -> list[Fault]:
         why = "was a directory and is replaced"
     else:
         return []
-    return [Fault(f"snapshot_prefix {why} to {message.snapshot_prefix}", severity="note")]
+    return [Fault(f"snapshot_prefix {why} to {message.snapshot_prefix}", severity="note", code="CL525")]
 
 
 def _source(message: Any, kind: str, index: int | None = None) -> NetSource:

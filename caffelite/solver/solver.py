@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, SettingsError, SnapshotError
@@ -90,8 +91,8 @@ class Solver:
         self.newest: str | None = None
         self.watch = Watch(self, on_nan)
         self._displays = Every(settings.display)
-        self._tests = Every(settings.test_interval)
-        self.tests_between = Every(settings.test_interval, first=0 if settings.test_initialization else 1)
+        self._tests = Every(settings.test_interval, offset=settings.test_offset)
+        self.tests_between = replace(self._tests, first=0 if settings.test_initialization else 1)
         self._snapshots = Every(settings.snapshot)
         self.smoothed = SmoothedLoss(settings.average_loss)
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []

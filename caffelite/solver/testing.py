@@ -5,7 +5,7 @@ Source: `Solver::Test`, `src/caffe/solver.cpp`; sums are in single precision, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,17 @@ def expect_as_many(before: int, now: int) -> None:
         )
 
 
+def passes(net: Any, batches: int, interrupted: Callable[[], bool], shows: bool) -> Iterator[Any]:
+    """Run `batches` forward passes: the loss of each; None, as the last, when interrupted.  See `average`."""
+    for batch in range(batches):
+        if interrupted():
+            yield None
+            return
+        if shows:
+            net.observe(batch + 1 == batches)
+        yield net.forward()
+
+
 def average(
     net: Any, batches: int, *, with_loss: bool, interrupted: Callable[[], bool], shows: bool = False
 ) -> Average | None:
@@ -62,12 +73,9 @@ def average(
     """
     sums, total = np.zeros(0, np.float32), np.float32(0)
     values: list[tuple[str, float, list[float]]] = []
-    for batch in range(batches):
-        if interrupted():
+    for batch, loss in enumerate(passes(net, batches, interrupted, shows)):
+        if loss is None:
             return None
-        if shows:
-            net.observe(batch + 1 == batches)
-        loss = net.forward()
         if with_loss:
             total += np.float32(float(loss))
         values = net.output_values()

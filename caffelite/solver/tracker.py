@@ -40,13 +40,14 @@ class Watched:
         more = message.mode == TestWatchParameter.MAX if message.HasField("mode") else None
         return cls(output, more, message.test_net, message.patience, message.min_delta)
 
-    def found_in(self, graph: Graph, field: str, places: Places) -> Watched:
+    def found_in(self, graph: Graph, field: str, places: Places, *, reduced: bool = False) -> Watched:
         """The same, with the output and the mode that were left out.
 
         Args:
             graph: the test net; shapes of it may be unknown.
             field: early_stop or plateau, for messages.
             places: finds fields of the solver.
+            reduced: tests make a single number of each output, whatever its shape (mean average precision).
 
         Raises:
             SettingsError: there is no such output, none to speak of, or it is more than one number.
@@ -56,20 +57,20 @@ class Watched:
             if len(graph.outputs) != 1:
                 message = f"{field} must name an output: test net #{self.test_net} {_listed(graph)}"
                 help = f'{field} {{ output: "{graph.outputs[0]}" }}' if graph.outputs else None
-                raise SettingsError(Fault(message, places(field), help))
+                raise SettingsError(Fault(message, places(field), help, code="CL523"))
             (output,) = graph.outputs
         elif output not in graph.outputs:
             message = f'{field}: test net #{self.test_net} has no output "{output}": it {_listed(graph)}'
             help = did_you_mean(output, graph.outputs)
             if output in graph.blobs:
                 help = f"a layer reads {output}, and outputs are what none reads"
-            raise SettingsError(Fault(message, places(f"{field}.output"), help))
+            raise SettingsError(Fault(message, places(f"{field}.output"), help, code="CL523"))
         shape = graph.shape(output)
-        if shape is not None and math.prod(shape) != 1:
+        if not reduced and shape is not None and math.prod(shape) != 1:
             sizes = "×".join(map(str, shape))
             message = f'{field} watches a single number; output "{output}" of test net #{self.test_net} has {sizes}'
             help = "watch another, or let a Reduction sum it up"
-            raise SettingsError(Fault(message, places(f"{field}.output"), help))
+            raise SettingsError(Fault(message, places(f"{field}.output"), help, code="CL523"))
         more = not _is_loss(graph, output) if self.more_is_better is None else self.more_is_better
         return replace(self, output=output, more_is_better=more)
 
@@ -93,16 +94,18 @@ def check(checks: Checks, field: str) -> None:
     watched, batches = getattr(checks.message, field), checks.message.test_iter
     nets, which = checks.test_nets, watched.test_net
     why = f"{field} watches a test output, and there are no test nets"
-    if checks.expect(nets > 0, why, field, "add test_iter and test_interval"):
+    if checks.expect(nets > 0, why, field, "add test_iter and test_interval", code="CL523"):
         known = f"the last one is #{nets - 1}"
-        checks.expect(which < nets, f"{field}: there is no test net #{which}, {known}", f"{field}.test_net")
+        why = f"{field}: there is no test net #{which}, {known}"
+        checks.expect(which < nets, why, f"{field}.test_net", code="CL523")
     if which < len(batches):
         why = f"{field} watches test net #{which}, which is tested on no batch"
-        checks.expect(batches[which] > 0, why, f"test_iter[{which}]")
+        checks.expect(batches[which] > 0, why, f"test_iter[{which}]", code="CL523")
     help = "leave patience out to use 10"
-    checks.expect(watched.patience > 0, f"{field}: patience must be at least 1, got 0", f"{field}.patience", help)
+    rule = f"{field}: patience must be at least 1, got 0"
+    checks.expect(watched.patience > 0, rule, f"{field}.patience", help, code="CL523")
     rule = f"{field}: min_delta must be at least 0, got {watched.min_delta:g}"
-    checks.expect(0 <= watched.min_delta < math.inf, rule, f"{field}.min_delta")
+    checks.expect(0 <= watched.min_delta < math.inf, rule, f"{field}.min_delta", code="CL523")
 
 
 class Seen(NamedTuple):

@@ -31,6 +31,7 @@ class Group:
         decay: weight decay (times decay_mult) still to be added; for `apply` and `advance` L2, and 0 but for types
             that add it themselves.
         iteration: how many updates came before this one.
+        momentum: of this iteration, for types whose momentum may change.
     """
 
     weights: list[Tensor]
@@ -39,6 +40,7 @@ class Group:
     rate: float
     decay: float
     iteration: int
+    momentum: float = 0.0
 
 
 class Update:

@@ -129,6 +129,17 @@ def test_no_test_before_training_when_told_so() -> None:
     assert [record.iteration for record in said if isinstance(record, Tested)] == [2, 4]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_tests_may_be_off_the_beat(first: bool) -> None:
+    """intel/caffe: where iteration − test_offset is a multiple of test_interval, at the end as well."""
+    training, said = solver(test_iter=[1], test_interval=4, test_offset=1, test_initialization=first, max_iter=9)
+    training.solve()
+    assert [record.iteration for record in said if isinstance(record, Tested)] == [1, 5, 9]
+    training, said = solver(test_iter=[1], test_interval=4, test_offset=8, test_initialization=first, max_iter=5)
+    training.solve()
+    assert [record.iteration for record in said if isinstance(record, Tested)] == [0, 4][not first :]
+
+
 def test_the_end_off_the_beat() -> None:
     training, said = solver(display=2, test_iter=[1], test_interval=2, snapshot=2, max_iter=3)
     training.solve()
@@ -167,6 +178,8 @@ def test_nothing_left_to_train() -> None:
 def test_every() -> None:
     assert [k for k in range(10) if Every(3)(k)] == [0, 3, 6, 9]
     assert [k for k in range(10) if Every(0)(k)] == []
+    assert [k for k in range(10) if Every(3, offset=4)(k)] == [1, 4, 7]
+    assert [k for k in range(10) if Every(3, first=2, offset=4)(k)] == [4, 7]
 
 
 # -- numbers ------------------------------------------------------------------------------------------------------

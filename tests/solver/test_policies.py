@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from caffelite.solver.policies import learning_rate, policies, single
+from caffelite.solver.policies import learning_rate, momentum, policies, single
 
 from .fakes import settings
 
@@ -65,9 +65,9 @@ def test_step_leaves_its_number_of_drops_and_others_leave_the_step_alone() -> No
     assert policies["fixed"].rate(settings(), 35, 7).step == 7
 
 
-def test_there_are_the_original_s_seven_and_two_of_our_own() -> None:
+def test_there_are_the_original_s_seven_one_of_a_fork_and_two_of_our_own() -> None:
     seven = ["exp", "fixed", "inv", "multistep", "poly", "sigmoid", "step"]
-    assert policies.names() == sorted([*seven, "cosine", "plateau"])
+    assert policies.names() == sorted([*seven, "cosine", "multifixed", "plateau"])
 
 
 # -- beyond the original -------------------------------------------------------------------------------------------
@@ -154,3 +154,24 @@ def test_a_rate_below_zero_stays_one_without_min_lr() -> None:
 def test_min_lr_hides_no_rate_that_is_undefined() -> None:
     chosen = settings(lr_policy="poly", power=0.5, max_iter=10, min_lr=0.1)
     assert math.isnan(learning_rate(chosen, 11, 0).rate)
+
+
+def test_multifixed_holds_each_rate_up_to_its_last_iteration() -> None:
+    """`iter <= stageiter` picks the stage, and the last stays (sgd_solver.cpp of intel/caffe)."""
+    fields = {"lr_policy": "multifixed", "stagelr": [0.1, 0.01, 0.001], "stageiter": [2, 4, 6]}
+    assert rates([0, 2, 3, 4, 5, 6, 7, 99], **fields) == pytest.approx([0.1] * 2 + [0.01] * 2 + [0.001] * 4)
+
+
+def test_warm_up_is_a_straight_line_before_the_policy() -> None:
+    """(iter · base_lr + (warmup_iter − iter) · warmup_start_lr) / warmup_iter (GetWarmUpLR of intel/caffe)."""
+    fields = {"lr_policy": "step", "stepsize": 6, "gamma": 0.1, "base_lr": 1.0}
+    chosen = settings(**fields, warmup_iter=4, warmup_start_lr=0.2)
+    got = [learning_rate(chosen, iteration, 0).rate for iteration in (0, 1, 2, 3, 4, 5, 6)]
+    assert got == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 0.1])
+
+
+def test_momentum_rises_as_a_polynomial() -> None:
+    """momentum + (max_momentum − momentum) · (iter / max_iter) ^ momentum_power (GetMomentum of NVIDIA/caffe)."""
+    chosen = settings(momentum=0.5, momentum_policy="poly", max_momentum=0.9, momentum_power=2)
+    assert [momentum(chosen, iteration) for iteration in (0, 5, 10)] == pytest.approx([0.5, 0.6, 0.9])
+    assert momentum(settings(momentum=0.5), 5) == 0.5

@@ -39,8 +39,6 @@ def test_all_faults_come_in_one_report() -> None:
     assert str(caught.value).splitlines() == [
         "more than one train net: net and train_net are set",
         "  help: keep one of them",
-        "base_lr is not set: nothing would be learned",
-        "  help: base_lr: 0.01",
         "max_iter must be at least 0, got -1",
         "iter_size must be at least 1, got 0",
         "  help: leave iter_size out to use 1",
@@ -51,6 +49,16 @@ def test_all_faults_come_in_one_report() -> None:
         'unknown solver type "Adm"',
         "  help: did you mean Adam?",
     ]
+
+
+def test_without_a_rate_nothing_is_learned_and_the_original_runs_all_the_same() -> None:
+    assert "base_lr is not set: nothing would be learned" in [
+        warning.message
+        for warning in Settings.from_message(SolverParameter(net="a", lr_policy="fixed", max_iter=1)).warnings
+    ]
+    rates = {"stagelr": [0.1], "stageiter": [5]}
+    chosen = Settings.from_message(SolverParameter(net="a", lr_policy="multifixed", max_iter=1, **rates))
+    assert not chosen.warnings
 
 
 def test_a_fault_stands_where_its_field_stands() -> None:

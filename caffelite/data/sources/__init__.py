@@ -112,19 +112,20 @@ def resolve(path: Path, backend: str | None, help: str | None = None) -> str:
             one).
     """
     if not exists(path):
-        raise DataError(Fault(f'no database at "{path}"', help=help))
+        raise DataError(Fault(f'no database at "{path}"', help=help, code="CL401"))
     try:
         found = next((name for name in kinds if kinds[name].lies_at(path)), None)
     except OSError as error:
-        raise DataError(f'"{path}" cannot be read: {error.strerror}') from error
+        raise DataError(f'"{path}" cannot be read: {error.strerror}', code="CL401") from error
     if found is None:
         what = f"a folder without {_a_database()}" if path.is_dir() else f"a file that is not {_a_database()}"
-        raise DataError(Fault(f'"{path}" is {what}', help=help))
+        raise DataError(Fault(f'"{path}" is {what}', help=help, code="CL402"))
     if backend is not None and backend != found:
         raise DataError(
             Fault(
                 f'backend is {backend}, but "{path}" is {kinds[found].called}',
                 help=f"say backend: {found}, or leave backend out: then it is found by looking",
+                code="CL402",
             )
         )
     return found

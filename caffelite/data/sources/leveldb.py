@@ -28,6 +28,7 @@ def _plyvel(path: Path) -> Any:
             Fault(
                 f'"{path}" is a LevelDB, and reading one needs the package plyvel',
                 help="pip install 'caffelite[leveldb]'; or write the data set again as an LMDB",
+                code="CL408",
             )
         ) from error
     return plyvel
@@ -77,7 +78,8 @@ class Leveldb(Source):
     def fault(self, error: Exception) -> DataError:
         """What LevelDB said, about the source instead of the copy."""
         said = str(error).replace(str(self._copy.folder), str(self.path))
-        return DataError(Fault(f'the LevelDB "{self.path}" cannot be read: {said}', help="copy it or build it again"))
+        message = f'the LevelDB "{self.path}" cannot be read: {said}'
+        return DataError(Fault(message, help="copy it or build it again", code="CL403"))
 
     def iterate(self, start: int = 0, **options: Any) -> Any:
         """An iterator from the last remembered key at or before record `start`."""

@@ -61,7 +61,9 @@ class Lmdb(Source):
         super().__init__(path)
         if not _file(path).stat().st_size:
             raise DataError(
-                Fault(f'the LMDB "{path}" is empty: {_file(path).name} has no bytes', help="build it again")
+                Fault(
+                    f'the LMDB "{path}" is empty: {_file(path).name} has no bytes', help="build it again", code="CL403"
+                )
             )
         self._lock = threading.Lock()
         self._readers = itertools.count()
@@ -105,7 +107,8 @@ class Lmdb(Source):
                 raise self.damaged(said) from error
             what = said[1:].removeprefix(f"{self.path.absolute()}: ")
             help = "build it again, or check `source`"
-            raise DataError(Fault(f'"{_file(self.path)}" cannot be opened as an LMDB: {what}', help=help)) from error
+            message = f'"{_file(self.path)}" cannot be opened as an LMDB: {what}'
+            raise DataError(Fault(message, help=help, code="CL403")) from error
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -161,7 +164,7 @@ class Lmdb(Source):
 
     def damaged(self, what: str) -> DataError:
         """An error of this database: `what` goes on after its name."""
-        return DataError(Fault(f'the LMDB "{self.path}" {what}', help=_BUILD_AGAIN))
+        return DataError(Fault(f'the LMDB "{self.path}" {what}', help=_BUILD_AGAIN, code="CL403"))
 
     def _where(self) -> str:
         """What the process was busy with."""

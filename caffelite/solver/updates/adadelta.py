@@ -34,7 +34,8 @@ class AdaDelta(Update):
     def check(cls, checks: Checks) -> None:
         checks.fraction("momentum")
         checks.not_negative("delta")
-        checks.warn_unless_set("momentum", "AdaDelta takes momentum as its decay rate, and it is not set (0)")
+        message = "AdaDelta takes momentum as its decay rate, and it is not set (0)"
+        checks.warn_unless_set("momentum", message, code="CL510")
 
     def advance(self, group: Group) -> None:
         (squares, steps), momentum = group.history, self.settings.momentum

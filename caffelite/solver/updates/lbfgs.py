@@ -59,7 +59,7 @@ class LBFGS(Search):
         checks.require(checks.message.history_size >= 1, "history_size", "must be at least 1")
         if 0 < checks.message.base_lr < SMALL:
             message = f"base_lr is small for {cls.type}: it tries so small a part of each step first"
-            checks.warn(message, "base_lr", "base_lr: 1")
+            checks.warn(message, "base_lr", "base_lr: 1", code="CL510")
 
     def search(self, objective: Objective, rate: float) -> Tensor:
         optimizer = self._made(objective.start[1])

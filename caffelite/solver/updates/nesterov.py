@@ -31,7 +31,7 @@ class Nesterov(Update):
         checks.fraction("momentum")
 
     def advance(self, group: Group) -> None:
-        momentum, (history,) = self.settings.momentum, group.history
+        momentum, (history,) = group.momentum, group.history
         step_back = torch._foreach_mul(history, -momentum)
         torch._foreach_mul_(history, momentum)
         torch._foreach_add_(history, group.gradients, alpha=group.rate)

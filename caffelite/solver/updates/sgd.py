@@ -61,11 +61,11 @@ class SGD(Update):
         """Advance the history, which is the update; the gradients get the weight decay added."""
         if group.decay:
             torch._foreach_add_(group.gradients, group.weights, alpha=group.decay)
-        torch._foreach_mul_(group.history[0], self.settings.momentum)
+        torch._foreach_mul_(group.history[0], group.momentum)
         torch._foreach_add_(group.history[0], group.gradients, alpha=group.rate)
 
     def apply(self, group: Group) -> None:
-        if self.settings.momentum and _fused(group.weights[0].device, group.weights[0].dtype):
+        if group.momentum and _fused(group.weights[0].device, group.weights[0].dtype):
             self._apply_fused(group)
         else:
             self.advance(group)
@@ -85,7 +85,7 @@ class SGD(Update):
             group.history[0],  # type: ignore[arg-type]  # torch asks for a list of optional tensors
             fused=True,
             weight_decay=group.decay,
-            momentum=self.settings.momentum,
+            momentum=group.momentum,
             lr=1.0,
             dampening=1.0 - group.rate,
             nesterov=False,
