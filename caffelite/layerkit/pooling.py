@@ -31,7 +31,8 @@ def image_of(layer: Layer, bottom: Shape) -> Shape:
 
 def laid(window: Window, image: Shape, ceil: bool) -> Grid:
     """The windows as they lie on an image."""
-    grid: Grid = ops.pooling.Grid(window.kernel, window.stride, window.pad, ceil, pooled(image, window, ceil))
+    size = pooled(image, window, ceil)
+    grid: Grid = ops.pooling.Grid(window.kernel, window.stride, window.pad, ceil, size, window.after)
     return grid
 
 
@@ -42,6 +43,8 @@ def reduced(layer: Layer, run: Run, x: torch.Tensor, grid: Grid, method: int, sa
         y = ops.pooling.max_pool(x, grid)
     elif method == PoolingParameter.AVE:
         y = ops.pooling.average_pool(x, grid)
+    elif method == PoolingParameter.AVE_EXC_PAD:
+        y = ops.pooling.average_of_image(x, grid)
     elif layer.phase == TRAIN:
         y = ops.pooling.stochastic_pool(x, grid, run.generator(layer.name, salt))
     else:
@@ -53,7 +56,13 @@ class Pooled(Layer):
     """Base of types that reduce the windows of a PoolingParameter, N×C×H×W → N×C×H′×W′."""
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
-        self.ceil = self.settings("pooling_param").round_mode == PoolingParameter.CEIL
+        settings = self.settings("pooling_param")
+        self.ceil = settings.round_mode == PoolingParameter.CEIL
+        if settings.HasField("ceil_mode"):
+            same = settings.ceil_mode == self.ceil or not settings.HasField("round_mode")
+            both = "contradicts round_mode, which says the same in other words"
+            self.require(same, "pooling_param.ceil_mode", both, "leave one of the two out")
+            self.ceil = settings.ceil_mode
         self.window = pooling_window(self)
         self._grids: dict[Shape, Grid] = {}
 

@@ -16,6 +16,8 @@ WHOLE = {"kernel": "kernel_size", "stride": "stride", "pad": "pad", "dilation": 
 """The field that speaks for every axis."""
 UNSET = {"kernel": 1, "stride": 1, "pad": 0, "dilation": 1}
 LEAST = {"kernel": 1, "stride": 1, "pad": 0, "dilation": 1}
+SIDES = ("pad_t", "pad_l", "pad_b", "pad_r")
+"""Padding of each side by itself, as forks spell it for Pooling."""
 
 Sizes = tuple[int, ...]
 """A number per spatial axis."""
@@ -29,6 +31,13 @@ class Window:
     stride: Sizes
     pad: Sizes
     dilation: Sizes
+    pad_behind: Sizes | None = None
+    """Padding at the ends of the axes, where it is not that at their beginnings, `pad`."""
+
+    @property
+    def after(self) -> Sizes:
+        """Padding at the ends of the axes."""
+        return self.pad if self.pad_behind is None else self.pad_behind
 
     @property
     def reach(self) -> Sizes:
@@ -54,14 +63,15 @@ def deconvolved(sizes: Sequence[int], window: Window) -> Sizes:
 
 
 def pooled(sizes: Sequence[int], window: Window, ceil: bool) -> Sizes:
-    """(size + 2·pad − kernel) / stride + 1 for every axis, rounded up (`ceil`) or down.
+    """(size + pad + pad − kernel) / stride + 1 for every axis, rounded up (`ceil`) or down.
 
     With padding on any axis a last window that would begin beyond the input and its leading padding is dropped;
     without, it stays, empty.
     """
-    steps = [n + 2 * p - k for n, p, k in zip(sizes, window.pad, window.kernel, strict=True)]
+    sides = zip(sizes, window.pad, window.after, window.kernel, strict=True)
+    steps = [n + before + behind - k for n, before, behind, k in sides]
     counts = [(-(-step // s) if ceil else step // s) + 1 for step, s in zip(steps, window.stride, strict=True)]
-    if any(window.pad):
+    if any(window.pad) or any(window.after):
         edges = zip(counts, window.stride, sizes, window.pad, strict=True)
         counts = [count - ((count - 1) * s >= n + p) for count, s, n, p in edges]
     return tuple(counts)
@@ -69,8 +79,9 @@ def pooled(sizes: Sequence[int], window: Window, ceil: bool) -> Sizes:
 
 def fitting(layer: Layer, sizes: Sequence[int], window: Window, counts: Sizes, field: str) -> Sizes:
     """`counts`, how many windows each axis of `sizes` has; notes a fault at `field` for an axis that has none."""
-    for size, reach, pad, count in zip(sizes, window.reach, window.pad, counts, strict=True):
-        larger = f"the kernel spans {reach}, more than the input of {size} with pad {pad} on both sides"
+    for size, reach, pad, behind, count in zip(sizes, window.reach, window.pad, window.after, counts, strict=True):
+        padded = f"pad {pad} on both sides" if pad == behind else f"pad {pad} before and {behind} behind it"
+        larger = f"the kernel spans {reach}, more than the input of {size} with {padded}"
         layer.expect(count > 0, larger, field)
     return counts
 
@@ -89,8 +100,9 @@ class _Spellings:
         self.ones = (1,) * axes
 
     def given(self, name: str) -> Sizes:
-        """What the field holds: one number, or several, or none where it is not set."""
-        value = getattr(self.settings, name)
+        """What the field holds: one number, or several, or none where it is not set, or the message has no such
+        field."""
+        value = getattr(self.settings, name, ())
         if isinstance(value, int):
             return (value,) if self.settings.HasField(name) else ()
         return tuple(value)
@@ -142,6 +154,37 @@ class _Spellings:
         fine = [self.large_enough(what, value, at) for value, at in zip(values, spellings, strict=True)]
         return (values if len(values) == self.axes else values * self.axes) if all(fine) else self.ones
 
+    def dilation(self) -> Sizes:
+        """`dilation`, or DeepLab's older words for it: `hole`, or `hole_h` and `hole_w`."""
+        old = [name for name in ("hole", "hole_h", "hole_w") if self.given(name)]
+        if not old:
+            return self.spread("dilation")
+        help = f"keep dilation; {old[0]} is DeepLab's older name of it"
+        if not self.expect(not self.given("dilation"), f"dilation and {old[0]} are both given", old[0], help):
+            return self.ones
+        for name in old:
+            value = self.given(name)[0]
+            if not self.expect(value > 0, f"{name} must be positive, got {value}", name):
+                return self.ones
+        if old == ["hole"]:
+            return self.given("hole") * self.axes
+        both = old == ["hole_h", "hole_w"] and self.axes == 2
+        help = "or hole: 2 for every axis"
+        if not self.expect(both, "needs hole_h and hole_w, for 2 spatial axes", old[0], help):
+            return self.ones
+        return self.given("hole_h") + self.given("hole_w")
+
+    def sides(self) -> tuple[Sizes, Sizes] | None:
+        """Padding of each side by itself: above and left, below and right; None where no side has any."""
+        pads = [sum(self.given(name)) for name in SIDES]
+        if not any(pads):
+            return None
+        named = next(name for name, pad in zip(SIDES, pads, strict=True) if pad)
+        for name in ("pad", "pad_h", "pad_w"):
+            help = f"keep {name}, or {', '.join(SIDES)} (each side by itself), not both"
+            self.expect(not self.given(name), f"{name} and {named} are both given", named, help)
+        return tuple(pads[:2]), tuple(pads[2:])
+
     def kernel(self, help: str) -> Sizes:
         """The kernel, which has no default."""
         if not self.axes or any(self.given(name) for name in ("kernel_size", "kernel_h", "kernel_w")):
@@ -158,7 +201,26 @@ def convolution_window(layer: Layer, axes: int, field: str = "convolution_param"
     """
     read = _Spellings(layer, field, axes)
     kernel = read.kernel("give kernel_size: 3, or kernel_h and kernel_w")
-    window = Window(kernel, read.sizes("stride"), read.sizes("pad", alone=True), read.spread("dilation"))
+    window = Window(kernel, read.sizes("stride"), read.sizes("pad", alone=True), read.dilation())
+    layer.raise_faults()
+    return window
+
+
+def spatial_window(layer: Layer, axes: int, field: str) -> Window | None:
+    """The window of a PoolingNDParameter over `axes` spatial axes; None is global pooling, over all of them.
+
+    Raises:
+        LayerError: with all faults of the layer so far, these settings' included.
+    """
+    read = _Spellings(layer, field, axes)
+    if read.settings.global_pooling:
+        _only_plain(read)
+        return None
+    kernel = read.kernel("give kernel_size: 2, or one for every spatial axis, or global_pooling: true")
+    window = Window(kernel, read.sizes("stride"), read.sizes("pad", alone=True), (1,) * axes)
+    layer.raise_faults()
+    for k, p in zip(window.kernel, window.pad, strict=True):
+        read.expect(p < k, f"pad must be smaller than the kernel, {k}, got {p}", "pad")
     layer.raise_faults()
     return window
 
@@ -174,10 +236,13 @@ def pooling_window(layer: Layer, field: str = "pooling_param") -> Window | None:
         _only_plain(read)
         return None
     kernel = read.kernel("give kernel_size: 2, or kernel_h and kernel_w, or global_pooling: true")
-    window = Window(kernel, read.sizes("stride"), read.sizes("pad"), (1, 1))
+    before, behind = read.sides() or (read.sizes("pad"), None)
+    window = Window(kernel, read.sizes("stride"), before, (1, 1), behind)
     layer.raise_faults()
     pads = list(zip(("pad_h", "pad_w"), window.kernel, window.pad, strict=True))
-    if not read.given("pad_h"):
+    if behind is not None:
+        pads = list(zip(SIDES, window.kernel * 2, (*before, *behind), strict=True))
+    elif not read.given("pad_h"):
         pads = [("pad", min(window.kernel), window.pad[0])]
     for name, k, p in pads:
         read.expect(p < k, f"pad must be smaller than the kernel, {k}, got {name}: {p}", name)
@@ -190,8 +255,8 @@ def _only_plain(read: _Spellings) -> None:
     for name in ("kernel_size", "kernel_h", "kernel_w"):
         both = f"global_pooling: true and {name} are both given"
         read.expect(not read.given(name), both, name, "the window is the whole image: leave one of the two out")
-    for what in ("stride", "pad"):
-        for name in (what, f"{what}_h", f"{what}_w"):
+    for what, sides in (("stride", ()), ("pad", SIDES)):
+        for name in (what, f"{what}_h", f"{what}_w", *sides):
             value = read.given(name) or (UNSET[what],)
             rule = f"{what} must be {UNSET[what]} with global_pooling: true, got {name}: {value[0]}"
             read.expect(value[0] == UNSET[what], rule, name)

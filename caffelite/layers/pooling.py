@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 
 @layer("Pooling")
 class Pooling(Pooled):
-    """The maximum (MAX), average (AVE) or a random value (STOCHASTIC) of windows of an image.
+    """The maximum (MAX), average (AVE, AVE_EXC_PAD) or a random value (STOCHASTIC) of windows of an image.
 
     N×C×H×W → N×C×H′×W′, H′ = ⌈(H + 2·pad − kernel) / stride⌉ + 1 (round_mode FLOOR: rounded down).  With padding a
     last window that would begin beyond the image is dropped; without, it is kept, empty: −FLT_MAX in MAX, 0/0 in AVE.
     AVE divides by the window's positions in the padded image, padding counted, so less only where the window
-    overhangs the padding too.  A second top (MAX only) holds where each maximum is, h·W + w.
+    overhangs the padding too; AVE_EXC_PAD divides by those in the image, padding not counted.  A second top (MAX only)
+    holds where each maximum is, h·W + w.
 
     STOCHASTIC draws a value with a probability in proportion to it in TRAIN, and gives Σx² / Σx in TEST (the original
     has it on the GPU only).
 
-    Source: `src/caffe/layers/pooling_layer.cpp`, `pooling_layer.cu`.
+    Source: `src/caffe/layers/pooling_layer.cpp`, `pooling_layer.cu`; for AVE_EXC_PAD, ceil_mode and padding of single
+    sides (pad_l, pad_r, pad_t, pad_b) that of foss-for-synopsys-dwc-arc-processors/synopsys-caffe.
     """
 
     example = """
@@ -51,14 +53,21 @@ class Pooling(Pooled):
             self.expect(False, mask, "top[1]", "leave the second top out")
         super().setup(bottoms)
         self.expect(
-            self.method != PoolingParameter.STOCHASTIC or self.window is None or not any(self.window.pad),
+            self.method != PoolingParameter.STOCHASTIC
+            or self.window is None
+            or not any(self.window.pad + self.window.after),
             "pool: STOCHASTIC has no padding",
             "pooling_param.pad",
             "set pad to 0, or use MAX or AVE",
         )
 
     def warnings(self) -> Sequence[Fault]:
-        return self.without_effect("pooling_param.p", "it belongs to the layer type LpPooling")
+        clips = "it belongs to the layer type Pooling3D"
+        return [
+            *self.without_effect("pooling_param.p", "it belongs to the layer type LpPooling"),
+            *self.without_effect("pooling_param.kernel_depth", clips),
+            *self.without_effect("pooling_param.temporal_stride", clips),
+        ]
 
     def forward(
         self, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]

@@ -17,22 +17,25 @@ class Normalized(NamedTuple):
     variance: Tensor
 
 
-def by_batch(x: Tensor, eps: float) -> Normalized:
+def by_batch(x: Tensor, eps: float, factor: Tensor | None = None, offset: Tensor | None = None) -> Normalized:
     """(x − mean) / √(variance + eps), mean and (biased) variance being those of each channel, axis 1, over all other
-    axes.
+    axes; times the `factor` plus the `offset` of each channel.
 
     The variance that is told is the unbiased one, or 0 where a channel has a single value
     (`src/caffe/layers/batch_norm_layer.cpp`).
     """
     mean, variance = x.new_zeros(x.shape[1]), x.new_zeros(x.shape[1])
     # With momentum 1 the running statistics torch keeps are those of this batch.
-    y = torch.batch_norm(x, None, None, mean, variance, True, 1.0, eps, torch.backends.cudnn.enabled)
+    y = torch.batch_norm(x, factor, offset, mean, variance, True, 1.0, eps, torch.backends.cudnn.enabled)
     return Normalized(y, mean, variance if x.numel() > len(mean) else torch.zeros_like(variance))
 
 
-def by_statistics(x: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
-    """(x − mean) / √(variance + eps) with a given mean and variance of each channel, axis 1."""
-    return torch.batch_norm(x, None, None, mean, variance, False, 0.0, eps, torch.backends.cudnn.enabled)
+def by_statistics(
+    x: Tensor, mean: Tensor, variance: Tensor, eps: float, factor: Tensor | None = None, offset: Tensor | None = None
+) -> Tensor:
+    """(x − mean) / √(variance + eps) with a given mean and variance of each channel, axis 1; times the `factor` plus
+    the `offset` of each channel."""
+    return torch.batch_norm(x, factor, offset, mean, variance, False, 0.0, eps, torch.backends.cudnn.enabled)
 
 
 class _MeanVariance(Function):

@@ -20,24 +20,26 @@ LOWEST = torch.finfo(torch.float32).min
 
 class Grid(NamedTuple):
     """Where the windows lie, as (rows, columns): `ceil` rounds the number of steps up, `size` is that number, H′×W′,
-    as the original counts it."""
+    as the original counts it; `pad` is the padding above and on the left, `after` that below and on the right."""
 
     kernel: Pair
     stride: Pair
     pad: Pair
     ceil: bool
     size: Pair
+    after: Pair
 
 
-def _beyond_half(grid: Grid) -> bool:
-    """Whether torch refuses the padding."""
-    return 2 * grid.pad[0] > grid.kernel[0] or 2 * grid.pad[1] > grid.kernel[1]
+def _not_torchs(grid: Grid) -> bool:
+    """Whether torch refuses the padding: beyond half the kernel, or not the same on both sides."""
+    beyond_half = 2 * grid.pad[0] > grid.kernel[0] or 2 * grid.pad[1] > grid.kernel[1]
+    return beyond_half or grid.pad != grid.after
 
 
 def _padded(x: torch.Tensor, grid: Grid, value: float) -> tuple[torch.Tensor, Grid]:
     """x with the padding made part of it."""
-    rows, columns = grid.pad
-    return F.pad(x, (columns, columns, rows, rows), value=value), grid._replace(pad=(0, 0))
+    (above, left), (below, right) = grid.pad, grid.after
+    return F.pad(x, (left, right, above, below), value=value), grid._replace(pad=(0, 0), after=(0, 0))
 
 
 def _sized(y: torch.Tensor, size: Pair, empty: float) -> torch.Tensor:
@@ -52,7 +54,7 @@ def max_pool(x: torch.Tensor, grid: Grid) -> torch.Tensor:
 
     A NaN is the maximum of its window (the original's comparison passes over it).
     """
-    if _beyond_half(grid):
+    if _not_torchs(grid):
         x, grid = _padded(x, grid, -torch.inf)
     return _sized(torch.max_pool2d(x, grid.kernel, grid.stride, grid.pad, 1, grid.ceil), grid.size, LOWEST)
 
@@ -60,7 +62,7 @@ def max_pool(x: torch.Tensor, grid: Grid) -> torch.Tensor:
 def max_pool_with_mask(x: torch.Tensor, grid: Grid) -> tuple[torch.Tensor, torch.Tensor]:
     """`max_pool`, and where each maximum is: h·W + w in its plane as a number of x's type; −1 for an empty window."""
     width, (top, left) = x.shape[3], grid.pad
-    padded = _beyond_half(grid)
+    padded = _not_torchs(grid)
     if padded:
         x, grid = _padded(x, grid, -torch.inf)
     y, at = F.max_pool2d(x, grid.kernel, grid.stride, grid.pad, 1, grid.ceil, return_indices=True)
@@ -76,7 +78,7 @@ def average_pool(x: torch.Tensor, grid: Grid) -> torch.Tensor:
     """
     last = [(n - 1) * s - p for n, s, p in zip(grid.size, grid.stride, grid.pad, strict=True)]
     at_edge = last[0] == x.shape[2], last[1] == x.shape[3]
-    if _beyond_half(grid):
+    if _not_torchs(grid):
         x, grid = _padded(x, grid, 0.0)
     y = _sized(F.avg_pool2d(x, grid.kernel, grid.stride, grid.pad, grid.ceil), grid.size, 0.0)
     if not any(at_edge):
@@ -87,10 +89,25 @@ def average_pool(x: torch.Tensor, grid: Grid) -> torch.Tensor:
     return y.masked_fill(empty, torch.nan)
 
 
+def average_of_image(x: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """The sum of every window over the number of positions it covers in the image; 0/0 = NaN where it covers none."""
+    width = [_covered(*axis) for axis in zip(x.shape[2:], grid.kernel, grid.stride, grid.pad, grid.size, strict=True)]
+    counts = torch.outer(*width).to(x)
+    x, grid = _padded(x, grid, 0.0)
+    sums = F.avg_pool2d(x, grid.kernel, grid.stride, grid.pad, grid.ceil, divisor_override=1)
+    return _sized(sums, grid.size, 0.0) / counts
+
+
+def _covered(size: int, kernel: int, stride: int, pad: int, count: int) -> torch.Tensor:
+    """How many of `size` positions each of `count` windows covers."""
+    begin = torch.arange(count) * stride - pad
+    return ((begin + kernel).clamp(max=size) - begin.clamp(min=0)).clamp(min=0)
+
+
 def norm_pool(x: torch.Tensor, grid: Grid, p: float) -> torch.Tensor:
     """(Σ |x|ᵖ)^(1/p) of every window, with a gradient of 0 where that is 0."""
     powers = x.abs().pow(p)
-    if _beyond_half(grid):
+    if _not_torchs(grid):
         powers, grid = _padded(powers, grid, 0.0)
     total = F.avg_pool2d(powers, grid.kernel, grid.stride, grid.pad, grid.ceil, divisor_override=1)
     nothing = total == 0
