@@ -52,7 +52,8 @@ def test_recorded_statistics(case: Case) -> None:
 
 
 def test_every_filler_of_the_original_is_there() -> None:
-    assert fillers.names() == ["bilinear", "constant", "gaussian", "msra", "positive_unitball", "uniform", "xavier"]
+    originals = {"bilinear", "constant", "gaussian", "msra", "positive_unitball", "uniform", "xavier"}
+    assert originals < set(fillers.names())
     assert len(CASES) >= 10
 
 
@@ -116,8 +117,7 @@ def test_values_follow_the_generator(name: str) -> None:
         (
             'type: "orthogonal"',
             (2, 2),
-            'type names no filler, got "orthogonal"\n  help: known: '
-            "bilinear, constant, gaussian, msra, positive_unitball, uniform, xavier",
+            f'type names no filler, got "orthogonal"\n  help: known: {", ".join(fillers.names())}',
         ),
         ('type: "xavier" sparse: 3', (2, 2), 'sparse is for the gaussian filler only, got 3 with type "xavier"'),
         (
@@ -151,3 +151,64 @@ def test_faults(text: str, shape: tuple[int, ...], told: str) -> None:
     with pytest.raises(LayerError) as raised:
         _filled(text, shape)
     assert str(raised.value) == told
+
+
+# -- fillers of forks -----------------------------------------------------------------------------------------------
+
+SQUARE = '"identity" fills square weights, with kernels of 1 if any, this weight is '
+
+
+@pytest.mark.parametrize(
+    ("settings", "factor"),
+    [
+        ("alpha: 0.5", 1 / math.sqrt(1.25)),
+        ("negative_slope: 0.5", 1 / math.sqrt(1.25)),
+        ("scale: 3", 3),
+        ("scale: 3 alpha: 1", 3 / math.sqrt(2)),
+    ],
+)
+def test_msra_of_forks(settings: str, factor: float) -> None:
+    """std = scale·√(2 / fan / (1 + leak²)): filler.hpp of the three forks."""
+    plain = _filled('type: "msra"', (50, 40))
+    np.testing.assert_allclose(_filled(f'type: "msra" {settings}', (50, 40)), plain * factor, rtol=1e-6)
+
+
+def test_identity_of_forks() -> None:
+    np.testing.assert_array_equal(_filled('type: "identity"', (3, 3)), np.eye(3))
+    np.testing.assert_array_equal(_filled('type: "identity"', (3, 3, 1, 1))[:, :, 0, 0], np.eye(3))
+
+
+def test_gaussian_unitball_of_forks() -> None:
+    values = _filled('type: "gaussian_unitball"', (200, 3, 5, 5)).reshape(200, -1)
+    np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, rtol=1e-5)
+    assert values.mean() == pytest.approx(0, abs=0.01)
+
+
+def test_diagonal_of_forks() -> None:
+    values = _filled('type: "diagonal" diag_val: 4 diag_val: -2', (3, 4, 2, 2))
+    want = np.zeros((3, 4, 2, 2))
+    want[0, 0], want[1, 1], want[2, 2] = 1, -0.5, 0.25
+    np.testing.assert_array_equal(values, want)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "positive_unitball", "uniform", "xavier", "msra", "bilinear"])
+def test_static_fillers_of_forks_draw_as_the_others(name: str) -> None:
+    static, plain = (_filled(f'type: "{name}{end}"', (4, 3, 2, 2)) for end in ("static", ""))
+    np.testing.assert_array_equal(static, plain)
+    assert fillers[f"{name}static"].once
+    assert not fillers[name].once
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "told"),
+    [
+        ('type: "identity"', (2, 3), SQUARE + "(2, 3)"),
+        ('type: "identity"', (2, 2, 3, 3), SQUARE + "(2, 2, 3, 3)"),
+        ('type: "diagonal"', (2,), '"diagonal" needs a weight with at least two axes, got (2,)'),
+        ('type: "gabor"', (2, 3), '"gabor" is not built here; it comes from intel/caffe: Gabor filters'),
+    ],
+)
+def test_faults_of_fillers_of_forks(text: str, shape: tuple[int, ...], told: str) -> None:
+    with pytest.raises(LayerError) as raised:
+        _filled(text, shape)
+    assert str(raised.value).startswith(f"type {told}")

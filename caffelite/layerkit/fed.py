@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..data import transform_param
 from ..data.feed import Feed
 from ..data.telling import find, folder_of, told_by
-from ..data.transform import Chosen, Transform, as_tensor
 from ..data.transform_param import Floats, read_mean
+from ..errors import Fault
 from ..runtime.threads import compute_alone, processors
 from .base import torch
 from .source import SourceLayer
@@ -19,9 +19,12 @@ from .source import SourceLayer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..data.transform import Chosen, Transform
     from .run import Run
 
 _MOST_AHEAD = 1024
+_FOR_SEGMENTS = ("scale_factors", "crop_height", "crop_width", "stride", "upper_size", "upper_height", "upper_width")
+"""Fields of transform_param that only the layers of layerkit/segmented.py read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Batch:
 
     def tops(self, device: torch.device) -> Callable[[], list[Tensor]]:
         """Do what can be done without the device; the rest is done by the result, which gives the tops."""
+        from ..data.transform import as_tensor  # with all of augmentation, which a check does without
+
         arrays = [as_tensor(array) for array in self.arrays]
         if device.type != "cpu":
             return self._tops_on(device, arrays)
@@ -90,8 +95,20 @@ class FedLayer(SourceLayer):
 
     def check_transform(self) -> None:
         """Note what is wrong with transform_param whatever the data."""
+        for name in _FOR_SEGMENTS:
+            if getattr(self.param.transform_param, name) not in ([], 0, 1):
+                only = f"{name} is for layers whose images have a label for each pixel"
+                self.expect(False, only, f"transform_param.{name}")
+        several = len(self.param.transform_param.resize_param) > 1
+        message = "only AnnotatedData may have several resize_param"
+        self.expect(self.varies or not several, message, "transform_param.resize_param[1]")
         for message, field, help in transform_param.faults(self.param.transform_param):
             self.expect(False, message, f"transform_param.{field}", help)
+
+    def for_boxes_only(self) -> list[Fault]:
+        """Warnings of what transform_param asks for that only AnnotatedData does."""
+        names, why = ("distort_param", "expand_param", "emit_constraint"), "only AnnotatedData reads it"
+        return [fault for name in names for fault in self.without_effect(f"transform_param.{name}", why)]
 
     def read_mean_file(self) -> Floats | None:
         """The mean image that transform_param names, if it names one."""

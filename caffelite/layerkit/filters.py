@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..errors import Fault
 from .base import Layer, Shape, at_least
 from .weights import filled
 from .windows import convolution_window
@@ -67,6 +68,11 @@ class Filters(Layer):
             self.window.dilation + self.lone,
         )
         self.plain = self.channel_axis == 1 and spatial > 0
+
+    def warnings(self) -> list[Fault]:
+        names = ("kernel_depth", "temporal_stride", "temporal_pad", "filter_group")
+        why = "it belongs to the layer types Convolution3D and Deconvolution3D"
+        return [fault for name in names for fault in self.without_effect(f"convolution_param.{name}", why)]
 
     def _check_groups(self) -> None:
         for what, count in (("input channels", self.channels), ("num_output", self.outputs)):

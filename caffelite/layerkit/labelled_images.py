@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,12 @@ from ..data.lazily import Image, Lazily
 from ..data.order import Order, Rows
 from ..data.table import Table
 from ..data.telling import told_by
-from ..data.transform import Transform
 from ..errors import DataError
 from .base import Shape
 from .fed import Batch, FedLayer
+
+if TYPE_CHECKING:
+    from ..data.transform import Transform
 
 
 class LabelledImages(FedLayer):
@@ -67,6 +69,8 @@ class LabelledImages(FedLayer):
     def transform(self) -> Transform:
         """What is done to the images."""
         if self._transform is None:
+            from ..data.transform import Transform
+
             self._transform = Transform(self.param.transform_param, self.phase, self.read_mean_file(), self.places)
         return self._transform
 

@@ -22,10 +22,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FULL, VALID, BATCH_SIZE, NONE = range(4)
+PRE_FIXED = 5140
 """LossParameter.NormalizationMode."""
 
 _LABELS_END = 2**31
 """What does not fit into the int32 of an ignore_label begins here."""
+
+
+def unweighed(layer: Layer) -> list[Fault]:
+    """Warnings about class weights given to a loss that takes none."""
+    settings = layer.settings("loss_param")
+    given = [field for field in ("weight_by_label_freqs", "class_weighting") if getattr(settings, field)]
+    why, help = "has no effect: this loss does not weigh classes", "leave it out"
+    return [layer.fault(f"{field} {why}", f"loss_param.{field}", help, "warning") for field in given]
 
 
 class LossLayer(Layer):
@@ -50,10 +59,7 @@ class LossLayer(Layer):
         return [(), scores][: max(1, len(self.param.top))]
 
     def warnings(self) -> list[Fault]:
-        settings = self.settings("loss_param")
-        given = [field for field in ("weight_by_label_freqs", "class_weighting") if getattr(settings, field)]
-        why, help = "has no effect: this loss does not weigh classes", "leave it out"
-        return [self.fault(f"{field} {why}", f"loss_param.{field}", help, "warning") for field in given]
+        return unweighed(self)
 
 
 class ClassLoss(LossLayer):
@@ -222,16 +228,19 @@ def normalization(layer: Layer, default: int) -> int:
     return default
 
 
-def divisor(mode: int, outer: int, inner: int, ignore: int | None) -> float | None:
+def divisor(layer: Layer, mode: int, outer: int, inner: int, ignore: int | None) -> float | None:
     """What the summed loss is divided by, at least 1; None where the labels that count must be counted in each pass.
 
     Args:
-        mode: FULL or VALID (positions), BATCH_SIZE (samples), or NONE.
+        layer: whose `pre_fixed_normalizer` is meant by PRE_FIXED.
+        mode: FULL or VALID (positions), BATCH_SIZE (samples), PRE_FIXED, or NONE.
         outer, inner: positions before and behind the class axis.
         ignore: the ignored label, if any: only with one do VALID and FULL differ.
     """
     if mode == VALID and ignore is not None:
         return None
+    if mode == PRE_FIXED:
+        return max(1.0, float(layer.settings("loss_param").pre_fixed_normalizer))
     counts = {FULL: outer * inner, VALID: outer * inner, BATCH_SIZE: outer, NONE: 1}
     return float(max(1, counts[mode]))
 

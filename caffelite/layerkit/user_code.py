@@ -92,7 +92,17 @@ def class_of(layer: Layer, module: str, name: str) -> type:
     help = did_you_mean(name, classes) or (f"it has {', '.join(classes)}" if classes else "it has no classes")
     where = getattr(found, "__file__", None) or ", ".join(getattr(found, "__path__", ()))
     message = f'module "{module}"{f" ({where})" if where else ""} has no class "{name}"'
-    raise LayerError(layer.fault(message, "python_param.layer", help))
+    raise LayerError(layer.fault(message, "python_param.layer", help, code="CL308"))
+
+
+def missing_class(layer: Layer) -> str | None:
+    """Why the class that a Python layer names cannot be imported; None if it can, and then it is."""
+    settings = layer.settings("python_param")
+    try:
+        class_of(layer, settings.module, settings.layer)
+    except LayerError as error:
+        return error.faults[0].message
+    return None
 
 
 def _imported(layer: Layer, module: str) -> ModuleType:
@@ -111,10 +121,12 @@ def _imported(layer: Layer, module: str) -> ModuleType:
     except LayerError as error:
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError) and _is_missing(module, cause):
-            raise LayerError(layer.fault(f'there is no module "{module}"', _MODULE, _where(module, folders))) from error
+            help = _where(module, folders)
+            raise LayerError(layer.fault(f'there is no module "{module}"', _MODULE, help, code="CL308")) from error
         if isinstance(cause, ModuleNotFoundError) and cause.name == "caffe":
             help = f"write `import caffelite as caffe` in it: {_lines(cause)[-1]}"
-            raise LayerError(layer.fault(f"{module} imports the original Caffe", _MODULE, help)) from error
+            message = f"{module} imports the original Caffe"
+            raise LayerError(layer.fault(message, _MODULE, help, code="CL308")) from error
         raise
 
 
@@ -150,7 +162,7 @@ def _refuse_namesake(layer: Layer, module: str, folders: list[str]) -> None:
     here = _origin(module, folders)
     if loaded and here and loaded != here and any(Path(folder) in Path(loaded).parents for folder in _beside):
         message = f'another module "{module.partition(".")[0]}" is loaded: {loaded}, not {here}'
-        raise LayerError(layer.fault(message, _MODULE, "give one of them another name"))
+        raise LayerError(layer.fault(message, _MODULE, "give one of them another name", code="CL308"))
 
 
 def _where(module: str, folders: list[str]) -> str:

@@ -20,5 +20,5 @@ def filled(layer: Layer, shape: Shape, field: str, default: Any = None) -> Weigh
         holder = getattr(holder, part)
     settings = getattr(holder, name) if default is None or holder.HasField(name) else default
     for fault in fillers.faults(settings, shape):
-        layer.expect(False, f"{name} {fault.message}", field, fault.help)
+        layer.expect(False, f"{name} {fault.message}", field, fault.help, fault.code)
     return WeightSpec(shape, settings, "bias" if name == "bias_filler" else "weight")

@@ -19,20 +19,26 @@ def __getattr__(name: str) -> Any:
     """
     if not name[:1].isupper():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .. import netspec
+    from .. import dialects, netspec
     from ..errors import did_you_mean
     from ..layerkit import layers
 
-    kind = layers.get(name)
-    if kind is None:
-        help = did_you_mean(name, layers.names()) or layers.known()
+    meanings = [f"{name}@{reading.fork}" for reading in dialects.readings(name)] or [name]
+    kinds = [kind for kind in map(layers.get, meanings) if kind is not None]
+    if not kinds:
+        help = did_you_mean(name, _types()) or f"known: {', '.join(_types())}"
         raise netspec.UnknownName(f'unknown layer type "{name}"', help=help)
     function = getattr(netspec.layers, name)
-    function.__doc__ = kind.__doc__
+    function.__doc__ = "\n\n".join(kind.__doc__ or "" for kind in kinds)
     return function
 
 
-def __dir__() -> list[str]:
+def _types() -> list[str]:
+    """Every type, one that has several meanings once."""
     from ..layerkit import layers
 
-    return sorted({*globals(), *layers.names()})
+    return sorted({name.partition("@")[0] for name in layers.names()})
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_types()})

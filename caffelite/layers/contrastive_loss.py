@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import ops
-from ..layerkit import Run, Shape, exactly, layer
+from ..layerkit import Run, Shape, between, layer
 from ..layerkit.losses import LossLayer
 
 if TYPE_CHECKING:
@@ -19,9 +19,11 @@ class ContrastiveLoss(LossLayer):
     """Σ (d² for a similar pair, max(margin − d, 0)² for another) / 2N over N pairs, d = |a − b|; 0-d.
 
     Bottoms: a and b, N×C (ones may follow), and N labels, of which 0 means not similar; a fraction is cut off.  With
-    `legacy_version` a pair that is not similar costs max(margin − d², 0).  a and b get a gradient.
+    `legacy_version` a pair that is not similar costs max(margin − d², 0).  a and b get a gradient.  A fourth bottom is
+    happynear/caffe-windows's: N labels of a and N of b, and pairs of one label are similar.
 
-    Source: `src/caffe/layers/contrastive_loss_layer.cpp`; Hadsell, Chopra and LeCun, 2006.
+    Sources: `src/caffe/layers/contrastive_loss_layer.cpp`, that of happynear/caffe-windows; Hadsell, Chopra and LeCun,
+    2006.
     """
 
     example = """
@@ -35,15 +37,15 @@ class ContrastiveLoss(LossLayer):
     }
     """
 
-    bottoms = exactly(3)
-    ungraded = passed_over = frozenset({2})
+    bottoms = between(3, 4)
+    ungraded = passed_over = frozenset({2, 3})
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("contrastive_loss_param")
         self.margin, self.legacy = float(settings.margin), bool(settings.legacy_version)
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        a, b, labels = bottoms
+        a, b, *labels = bottoms
         tops = self.top_shapes(bottoms)
         self.raise_faults()
         for position, shape in enumerate((a, b)):
@@ -54,15 +56,17 @@ class ContrastiveLoss(LossLayer):
             f"its first two bottoms must have vectors of one length, got shapes {a} and {b}",
             "bottom",
         )
-        self.expect(
-            labels[:1] == a[:1] and math.prod(labels) == a[0],
-            f"needs one label per pair: {a[0]}, got {math.prod(labels)} labels of shape {labels}",
-            "bottom[2]",
-        )
+        for position, shape in enumerate(labels, 2):
+            self.expect(
+                shape[:1] == a[:1] and math.prod(shape) == a[0],
+                f"needs one label per pair: {a[0]}, got {math.prod(shape)} labels of shape {shape}",
+                f"bottom[{position}]",
+            )
         self.vectors = (a[0], math.prod(a[1:]))
         return tops
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         a, b = (bottom.reshape(self.vectors) for bottom in bottoms[:2])
-        similar = bottoms[2].detach().reshape(-1).trunc() != 0
+        first, *second = (labels.detach().reshape(-1).trunc() for labels in bottoms[2:])
+        similar = first == second[0] if second else first != 0
         return (ops.losses.contrastive_loss(a, b, similar, self.margin, self.legacy),)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from .. import ops
-from ..layerkit.base import Shape, layer
-from ..layerkit.filters import Filters
-from ..layerkit.windows import convolved, fitting
-
-if TYPE_CHECKING:
-    import torch
+from ..layerkit.base import layer
+from ..layerkit.convolved import Convolved
 
 
 @layer("Convolution")
-class Convolution(Filters):
+class Convolution(Convolved):
     """Filters moved over every spatial axis; several bottoms of one shape share them.
 
     …×C×spatial → …×num_output×spatial′: … are the axes before `axis` (the batch), C is `axis` itself, and
@@ -36,16 +27,3 @@ class Convolution(Filters):
       convolution_param { num_output: 16 kernel_size: 5 pad: 2 weight_filler { type: "msra" } }
     }
     """
-
-    def weight_head(self) -> Shape:
-        return self.outputs, self.channels // self.group
-
-    def moved(self, sizes: Shape) -> Shape:
-        return fitting(self, sizes, self.window, convolved(sizes, self.window), "convolution_param")
-
-    def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        y: torch.Tensor = ops.convolution.convolve(x, weight, bias, *self.moves, self.group)
-        return y
-
-    def multiply_adds(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
-        return sum(math.prod(top) for top in tops) * math.prod(self.weights[0].shape[1:])

@@ -66,6 +66,7 @@ class Data(LabelledImages):
     def warnings(self) -> list[Fault]:
         fields = _WITHOUT_EFFECT.items()
         faults = [fault for name, why in fields for fault in self.without_effect(f"data_param.{name}", why)]
+        faults += self.for_boxes_only()
         if isinstance(self._table, RecordTable) and self._table.met_raw:
             for name in ("force_color", "force_gray"):
                 if getattr(self.param.transform_param, name):

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 class Dropout(Neuron):
     """TRAIN: each element is 0 with probability dropout_ratio, else multiplied by 1/(1 − dropout_ratio).  TEST: y = x.
 
+    With `scale_train: false` (of rbgirshick/caffe-fast-rcnn) what is kept in TRAIN is left as it is, and TEST is
+    y = (1 − dropout_ratio)·x.
+
+    With `sample_weights_test: true` (of alexgkendall/caffe-segnet) TEST is as TRAIN.
+
     The draw depends on (seed, layer, position) and the shape, not on the memory format.  May work in place.
 
     Source: `src/caffe/layers/dropout_layer.cpp`; Srivastava et al., "Dropout", JMLR 15, 2014.
@@ -29,14 +34,16 @@ class Dropout(Neuron):
     """
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
-        ratio = float(self.settings("dropout_param").dropout_ratio)
+        settings = self.settings("dropout_param")
+        ratio = float(settings.dropout_ratio)
         if self.require(0 <= ratio < 1, "dropout_param.dropout_ratio", "must be at least 0 and below 1"):
             self.keep = 1 - ratio
+            self.scales = (1 / self.keep, 1.0) if settings.scale_train else (1.0, self.keep)
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         x = bottoms[0]
-        if self.phase != TRAIN:
-            return (x,)
+        if self.phase != TRAIN and not self.settings("dropout_param").sample_weights_test:
+            return (x if self.scales[1] == 1 else x * self.scales[1],)
         mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        mask.uniform_(generator=run.generator(self.name)).lt_(self.keep).mul_(1 / self.keep)
+        mask.uniform_(generator=run.generator(self.name)).lt_(self.keep).mul_(self.scales[0])
         return (x * mask,)

@@ -20,7 +20,8 @@ DIMENSIONS = ("num", "channels", "height", "width")
 @layer("DummyData")
 class DummyData(Layer):
     """Each top is filled by its `data_filler` (one for all, one for each, or zeros): constants once, all others anew
-    in every forward; what is written to the blob of a constant stays there.  Shapes: `shape`, or the older num,
+    in every forward; what is written to the blob of a constant stays there.  So it is with NVIDIA/caffe's fillers that
+    are called "static".  Shapes: `shape`, or the older num,
     channels, height and width, once for all or for each top.
 
     Source: `src/caffe/layers/dummy_data_layer.cpp`.
@@ -88,11 +89,11 @@ class DummyData(Layer):
         return {
             position: self._filled(run, position)
             for position, filler in enumerate(self.fillers)
-            if filler.type == "constant"
+            if fillers.fillers[filler.type].once
         }
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor | None]:
         return tuple(
-            None if filler.type == "constant" else self._filled(run, position)
+            None if fillers.fillers[filler.type].once else self._filled(run, position)
             for position, filler in enumerate(self.fillers)
         )

@@ -86,7 +86,7 @@ class InfogainLoss(ClassLoss):
         outer, inner = split_at(self, scores, bottoms[1], self.index)
         self.label_shape = scores[: self.index] + scores[self.index + 1 :]
         self.expect_classes(scores[self.index])
-        self.divisor = divisor(self.mode, outer, inner, self.ignore)
+        self.divisor = divisor(self, self.mode, outer, inner, self.ignore)
         numbers = math.prod(bottoms[2]) if self.numbers is None else self.numbers.size
         self.expect(
             numbers == self.classes**2,

@@ -69,7 +69,7 @@ class Python(Layer):
             return ByTorch(self, cls)
         name, help = f"{cls.__module__}.{cls.__qualname__}", "class …(caffelite.Layer), or (caffelite.TorchLayer)"
         message = f"{name} must derive from caffelite.Layer or caffelite.TorchLayer"
-        raise LayerError(self.fault(message, "python_param.layer", help))
+        raise LayerError(self.fault(message, "python_param.layer", help, code="CL308"))
 
     def enter_phase(self, phase: int) -> None:
         super().enter_phase(phase)

@@ -50,7 +50,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
             f"targets of shape {targets}",
             "bottom[1]",
         )
-        self.divisor = divisor(self.mode, scores[0], math.prod(scores[1:]), self.ignore)
+        self.divisor = divisor(self, self.mode, scores[0], math.prod(scores[1:]), self.ignore)
         return tops
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:

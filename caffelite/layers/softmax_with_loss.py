@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from .. import ops
-from ..layerkit import Run, Shape, between, exactly, layer
-from ..layerkit.losses import VALID, ClassLoss, divisor, ignored, normalization, split_at
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from ..layerkit import Shape, layer
+from ..layerkit.softmax_loss import SoftmaxLoss
 
 
 @layer("SoftmaxWithLoss")
-class SoftmaxWithLoss(ClassLoss):
+class SoftmaxWithLoss(SoftmaxLoss):
     """Multinomial logistic loss of the softmax: −Σ log p[label] / normaliser, 0-d.
 
     Bottoms: scores, N×C×… with the C classes on `softmax_param { axis }` (1 unless set), and labels, N×…, one per
@@ -22,13 +17,14 @@ class SoftmaxWithLoss(ClassLoss):
     87.3.
 
     `loss_param { normalization }`: VALID (default) divides by the number of labels that are not `ignore_label`, FULL by
-    that of all labels, BATCH_SIZE by the samples, NONE by 1; never by less than 1.  The older `normalize` counts where
-    `normalization` is not set: true is VALID, false BATCH_SIZE.  With `weight_by_label_freqs: true` a term counts
-    `class_weighting`[label] times; where that is left out, the weights come from how often each label occurs in the
-    training data.  Neither changes the normaliser.
+    that of all labels, BATCH_SIZE by the samples, PRE_FIXED by `pre_fixed_normalizer`, NONE by 1; never by less than 1.
+    The older `normalize` counts where `normalization` is not set: true is VALID, false BATCH_SIZE.  With
+    `weight_by_label_freqs: true` a term counts `class_weighting`[label] times; where that is left out, the weights come
+    from how often each label occurs in the training data.  Neither changes the normaliser.
 
     A second top holds the probabilities; no gradient comes back through it, and where `loss_weight` is given it is
-    given twice.  (The original names this second top, but its setup refuses every net that has it.)
+    given twice.  (The original names this second top, but its setup refuses every net that has it.)  A third one, of
+    daijifeng001/caffe-rfcn, holds what each label adds to the sum, in the labels' shape; no gradient comes back there.
 
     Source: `src/caffe/layers/softmax_loss_layer.cpp`; class weights: the file of that name in SegNet's fork.
     """
@@ -44,22 +40,8 @@ class SoftmaxWithLoss(ClassLoss):
     }
     """
 
-    bottoms, tops = exactly(2), between(1, 2)
-
     def setup(self, bottoms: Sequence[Shape]) -> None:
-        self.ignore, self.mode = ignored(self.settings("loss_param")), normalization(self, VALID)
-
-    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        tops, scores = self.top_shapes(bottoms), bottoms[0]
-        self.index = self.axis(self.settings("softmax_param").axis, len(scores), "softmax_param.axis")
-        outer, inner = split_at(self, scores, bottoms[1], self.index)
-        self.label_shape = scores[: self.index] + scores[self.index + 1 :]
-        self.expect_classes(scores[self.index])
-        self.divisor = divisor(self.mode, outer, inner, self.ignore)
-        return tops
-
-    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        scores = bottoms[0]
-        indices, counted, by = self.weighed_labels(bottoms[1], self.label_shape, self.divisor)
-        loss = ops.losses.softmax_loss(scores, indices, counted, self.index, by)
-        return (loss,) if len(self.param.top) < 2 else (loss, scores.detach().softmax(self.index))
+        super().setup(bottoms)
+        kind, field = self.settings("softmax_param").normalize_type, "softmax_param.normalize_type"
+        help = "L2 and L1 are of happynear/caffe-windows, and are not built"
+        self.require(kind == "Softmax", field, 'must be "Softmax"', help)

@@ -12,21 +12,45 @@ from .assign import put, unknown
 from .errors import SettingError
 
 _LOADING = ("prefetch", "workers")
+_DIVIDING = ("normalization", "normalize", "pre_fixed_normalizer")
 _WEIGHING = ("weight_by_label_freqs", "class_weighting")
 BORROWED: dict[str, dict[str, Sequence[str]]] = {
+    "AnnotatedData": {"data_param": ()},
+    "ConvLSTM": {"recurrent_param": (), "lstm_conv_param": (), "lstm_debug_param": ()},
+    "ConvolutionDepthwise": {"convolution_param": ()},
     "Deconvolution": {"convolution_param": ()},
+    "Deconvolution3D": {"convolution3d_param": ()},
+    "DenseImageData": {"data_param": _LOADING},
+    "DepthwiseConvolution": {"convolution_param": ()},
     "HDF5Data": {"data_param": _LOADING},
     "HingeLoss": {"loss_param": _WEIGHING},
     "Im2col": {"convolution_param": ()},
     "ImageData": {"data_param": (*_LOADING, "cache_mib")},
+    "ImageLabelmapData": {"image_data_param": (), "data_param": _LOADING},
+    "ImageSegData": {"image_data_param": (), "data_param": _LOADING},
     "InfogainLoss": {"loss_param": ()},
-    "LSTM": {"recurrent_param": ()},
     "LpPooling": {"pooling_param": ()},
+    "LSTM": {"recurrent_param": ()},
+    "MMDLoss": {"mmd_param": ()},
+    "MultiBoxFocalLoss": {
+        "multibox_loss_param": (),
+        "focal_loss_param": (),
+        "loss_param": ("normalization", "normalize"),
+    },
+    "MultiBoxLoss": {"loss_param": ("normalization", "normalize")},
     "MultinomialLogisticLoss": {"loss_param": _WEIGHING},
     "RNN": {"recurrent_param": ()},
+    "SegData": {"data_param": _LOADING},
     "SigmoidCrossEntropyLoss": {"loss_param": ()},
+    "SmoothL1Loss": {"loss_param": _DIVIDING},
+    "SmoothL1LossOHEM": {"loss_param": _DIVIDING},
+    "SoftmaxCrossEntropyLoss": {"softmax_param": (), "loss_param": ("normalization", "normalize")},
     "SoftmaxWithLoss": {"softmax_param": (), "loss_param": ()},
+    "SoftmaxWithLossOHEM": {"softmax_param": (), "loss_param": ()},
+    "VideoSegmentationData": {"image_data_param": (), "data_param": _LOADING},
+    "VideoWithVoxelTruthData": {"image_data_param": (), "data_param": _LOADING},
     "WindowData": {"data_param": _LOADING},
+    "WindowSegData": {"image_data_param": (), "data_param": _LOADING},
 }
 """Messages that a type reads besides the one of its own name, and which of their fields it reads; (): all."""
 

@@ -26,6 +26,24 @@ class _SlopeAtTop(Function):
         return ctx.slope(gradient, ctx.saved_tensors[0]), None, None
 
 
+class _SlopeAtBottom(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor], backward: Backward) -> Tensor:
+        ctx.slope = backward
+        ctx.save_for_backward(x)
+        return function(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return ctx.slope(gradient, ctx.saved_tensors[0]), None, None
+
+
+def _at(x: Tensor, function: Callable[[Tensor], Tensor], backward: Backward, in_place: bool) -> Tensor:
+    """The function of x, its slope taken at x; in place at the result."""
+    y: Tensor = (_SlopeAtTop if in_place else _SlopeAtBottom).apply(x, function, backward)
+    return y
+
+
 def leaky_relu(x: Tensor, slope: float, in_place: bool) -> Tensor:
     """max(x, 0) + slope·min(x, 0).
 
@@ -205,3 +223,97 @@ def product_by_division(factors: Sequence[Tensor]) -> Tensor:
     """The product of two or more tensors with the gradients y/xᵢ: quick, and NaN where a factor is 0
     (`stable_prod_grad: false`, `src/caffe/layers/eltwise_layer.cpp`)."""
     return _Product.apply(*factors)
+
+
+def capped_relu(x: Tensor, slope: float, cap: float, in_place: bool) -> Tensor:
+    """min(max(x, 0) + slope·min(x, 0), cap); the slope at 0 is `slope`, and at `cap` it is 0.
+
+    In place the forks' backward finds the result where x was (`relu6_layer.cpp` of chuanqi305/ssd).
+    """
+
+    def backward(gradient: Tensor, at: Tensor) -> Tensor:
+        return torch.where(at > 0, gradient * (at < cap), gradient * slope)
+
+    return _at(x, lambda x: torch.nn.functional.leaky_relu(x, slope).clamp(max=cap), backward, in_place)
+
+
+def divided_below_zero(x: Tensor, by: Tensor | float, in_place: bool) -> Tensor:
+    """x where it is above 0, else x/by; the slope at 0 is 1/by.
+
+    In place the fork's backward finds the result where x was (`insanity_layer.cpp` of happynear/caffe-windows).
+    """
+
+    def where_positive(value: Tensor, at: Tensor) -> Tensor:
+        return torch.where(at > 0, value, value / by)
+
+    return _at(x, lambda x: where_positive(x, x), where_positive, in_place)
+
+
+def selu(x: Tensor, alpha: float, scale: float, in_place: bool) -> Tensor:
+    """scale·(max(x, 0) + alpha·(e^min(x, 0) − 1)), its slope scale, or scale·alpha·eˣ where x ≤ 0.
+
+    In place the fork's backward finds the result where x was (`selu_layer.cpp` of fireae/caffe_latte).
+    """
+
+    def forward(x: Tensor) -> Tensor:
+        return torch.where(x > 0, x, alpha * torch.expm1(x)) * scale
+
+    def backward(gradient: Tensor, at: Tensor) -> Tensor:
+        return gradient * torch.where(at > 0, 1.0, alpha * at.exp()) * scale
+
+    return _at(x, forward, backward, in_place)
+
+
+def shrunk(x: Tensor, threshold: float, penalty: float) -> Tensor:
+    """x brought nearer to 0 by the threshold, and 0 where it is no larger; the gradient has penalty·sign(y) added, and
+    with a threshold is 0 where y is 0 (`sparsify_layer.cpp` of wenwei202/caffe)."""
+
+    def backward(gradient: Tensor, y: Tensor) -> Tensor:
+        gradient = gradient + penalty * y.sign()
+        return gradient * (y != 0) if threshold else gradient
+
+    return _SlopeAtTop.apply(x, lambda x: torch.nn.functional.softshrink(x, threshold), backward)
+
+
+class _ScaledBy(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: Tensor, whole: Tensor | None, scaling: tuple[bool, bool, bool]) -> Tensor:
+        ctx.scaling = scaling
+        ctx.save_for_backward(x, a)
+        if not scaling[0]:
+            return x.clone()
+        return x * (a if whole is None else whole)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        x, a = ctx.saved_tensors
+        _, to_x, to_a = ctx.scaling
+        of_a = (gradient * x).sum(1, keepdim=True) if to_a else torch.zeros_like(a)
+        return gradient * a if to_x else gradient, of_a, None, None
+
+
+def scaled_by(x: Tensor, a: Tensor, whole: Tensor | None, scaling: tuple[bool, bool, bool]) -> Tensor:
+    """a·x, or whole·x where that is given; the gradients are always those of a·x, a being N×1×….
+
+    Args:
+        scaling: whether x is scaled at all, whether the gradient of x is, and whether there is one of a.
+
+    Source: `channel_scale_layer.cu` of happynear/caffe-windows.
+    """
+    return _ScaledBy.apply(x, a, whole, scaling)
+
+
+class _ScaledGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient * ctx.factor, None
+
+
+def scaled_gradient(x: Tensor, factor: float) -> Tensor:
+    """x, whose gradient is `factor` times that of the result."""
+    return _ScaledGradient.apply(x, factor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -180,3 +181,88 @@ def contrastive_loss(a: Tensor, b: Tensor, similar: Tensor, margin: float, legac
         similar: bool, N.
     """
     return _ContrastiveLoss.apply(a, b, similar, margin, legacy)
+
+
+class _JensenShannon(Function):
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, q: Tensor) -> Tensor:
+        no_p, no_q = p <= NEARLY_NOTHING, q <= NEARLY_NOTHING
+        ctx.save_for_backward(p, q, no_q)
+        both = (2 * p / (p + q)).log_().mul_(p) + (2 * q / (p + q)).log_().mul_(q)
+        terms = torch.where(no_p, q * math.log(2), torch.where(no_q, p * math.log(2), both))
+        return terms.sum() / (2 * len(p))
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        p, q, no_q = ctx.saved_tensors
+        gradient = torch.where(no_q, math.log(2), (2 * p / (p + q)).log_())
+        return gradient * (slope / (2 * len(p))), None
+
+
+NEARLY_NOTHING = 1e-5
+"""The probability up to which :func:`jensen_shannon` takes one for 0."""
+
+
+def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
+    """Σ (p·log 2p/(p + q) + q·log 2q/(p + q)) / 2N, 0-d, over N samples; p and q of one shape.
+
+    Where p is nearly 0 the term is q·log 2, and else where q is, p·log 2.  Only p gets a gradient: log(2p/(p + q))/2N,
+    or log(2)/2N where q is nearly 0.  Source: `jsd_loss_layer.cpp` of BestiVictory/CJS-CNN.
+    """
+    return _JensenShannon.apply(p, q)
+
+
+class _SoftTargetLoss(Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, targets: Tensor, axis: int, divisor: float) -> tuple[Tensor, Tensor]:
+        prob = torch.softmax(scores, axis)
+        ctx.divisor = divisor
+        ctx.save_for_backward(prob, targets)
+        ctx.mark_non_differentiable(prob)
+        return (targets * prob.clamp(min=SMALLEST).log_()).sum() / -divisor, prob
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor, _: Tensor) -> Any:
+        prob, targets = ctx.saved_tensors
+        return (prob - targets) * (slope / ctx.divisor), None, None, None
+
+
+def soft_target_loss(scores: Tensor, targets: Tensor, axis: int, divisor: float) -> tuple[Tensor, Tensor]:
+    """−Σ q·log max(p, FLT_MIN) / divisor, 0-d, and p, the softmax of the scores along `axis`; q are the targets.
+
+    The gradient is (p − q)/divisor, also where the q of a prediction do not add up to 1, and p passes none on.
+    """
+    return _SoftTargetLoss.apply(scores, targets, axis, divisor)
+
+
+class _FocalLoss(Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, indices: Tensor, axis: int, alpha: float, gamma: float) -> Tensor:
+        prob = torch.softmax(scores, axis)
+        ctx.axis, ctx.alpha, ctx.gamma = axis, alpha, gamma
+        ctx.save_for_backward(prob, indices)
+        own = prob.gather(axis, indices)
+        return ((1 - own).pow(gamma) * own.clamp(min=SMALLEST).log_()).sum() * -alpha
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        prob, indices = ctx.saved_tensors
+        own = prob.gather(ctx.axis, indices)
+        rest = 1 - own
+        steep = ctx.gamma * own.clamp(min=SMALLEST).log() * own * rest.pow(ctx.gamma - 1)
+        steep = torch.where(rest > 0, steep, 0)
+        gradient = prob * (rest.pow(ctx.gamma) - steep)
+        gradient.scatter_(ctx.axis, indices, rest * (steep - rest.pow(ctx.gamma)))
+        return gradient * (slope * ctx.alpha), None, None, None, None
+
+
+def focal_loss(scores: Tensor, indices: Tensor, axis: int, alpha: float, gamma: float) -> Tensor:
+    """Σ alpha·(1 − p)^gamma·−log max(p, FLT_MIN), 0-d, p being the softmax along `axis` at the label.
+
+    Source: `focal_loss_layer.cpp` of jiachen0212/ssd-focal_loss_caffe (where a p of 1 with gamma below 1 makes NaN;
+    here it has no gradient).
+
+    Args:
+        indices: int64 labels, shaped as `scores` without `axis`.
+    """
+    return _FocalLoss.apply(scores, indices.unsqueeze(axis), axis, alpha, gamma)

@@ -73,7 +73,10 @@ def lstm_unit(before: Tensor, gates: Tensor, cont: Tensor) -> tuple[Tensor, Tens
 
 class _LSTM(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, cont: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, inputs: Tensor, weight: Tensor, cont: Tensor, h: Tensor, c: Tensor, bound: float
+    ) -> tuple[Tensor, Tensor]:
+        ctx.bound = bound
         steps, (count, size) = len(inputs), h.shape
         cont = cont.unsqueeze(-1)
         gates, transposed = torch.empty_like(inputs), weight.t()
@@ -109,14 +112,18 @@ class _LSTM(torch.autograd.Function):
             here[:, 2 * size : 3 * size].mul_(to_h)
             here[:, 3 * size :].mul_(to_c)
             here[:, : 2 * size].unflatten(1, (2, size)).mul_(to_c.unsqueeze(1))
+            if ctx.bound:
+                here.clamp_(-ctx.bound, ctx.bound)
             if t:
                 torch.mm(here, weight, out=to_h).mul_(cont[t]).add_(from_above[t - 1])
                 to_c.mul_(f[t])
         conted = all_h[:-1] * cont
-        return gradient, gradient.flatten(0, 1).t() @ conted.flatten(0, 1), None, None, None
+        return gradient, gradient.flatten(0, 1).t() @ conted.flatten(0, 1), None, None, None, None
 
 
-def lstm(inputs: Tensor, weight: Tensor, cont: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+def lstm(
+    inputs: Tensor, weight: Tensor, cont: Tensor, h: Tensor, c: Tensor, bound: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """h and c after each step of an LSTM, T×N×D both; c without a gradient.
 
     Args:
@@ -124,8 +131,9 @@ def lstm(inputs: Tensor, weight: Tensor, cont: Tensor, h: Tensor, c: Tensor) -> 
         weight: 4D×D; it is multiplied with cont·h of the step before.
         cont: T×N; 0 begins a sequence anew.
         h, c: N×D, the state before the first step.
+        bound: what gradients of the gates before activation are clipped to, either way; 0: they are not.
     """
-    h_and_c: tuple[Tensor, Tensor] = _LSTM.apply(inputs, weight, cont.detach(), h.detach(), c.detach())
+    h_and_c: tuple[Tensor, Tensor] = _LSTM.apply(inputs, weight, cont.detach(), h.detach(), c.detach(), bound)
     return h_and_c
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from google.protobuf import text_format
 
-from caffelite.layerkit import Layer, Run, layers
+from caffelite.layerkit import Layer, Run, kind_of, layers
 from caffelite.proto import TEST, LayerParameter
 
 
@@ -19,7 +19,7 @@ def settings(text: str) -> Any:
 def build(text: str, *bottoms: tuple[int, ...], phase: int = TEST) -> tuple[Layer, list[tuple[int, ...]]]:
     """A layer set up for bottoms of these shapes, and the shapes of its tops; faults are raised as a net does."""
     param = settings(text)
-    layer = layers[param.type](param, phase)
+    layer = (kind_of(param) or layers[param.type])(param, phase)
     layer.setup(bottoms)
     layer.raise_faults()
     tops = [tuple(shape) for shape in layer.shapes(bottoms)]

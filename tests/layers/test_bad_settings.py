@@ -10,6 +10,7 @@ import torch
 
 from caffelite import ops
 from caffelite.errors import DataError, LayerError
+from caffelite.fillers import fillers
 from caffelite.layerkit.losses import marked
 
 from .alone import build, run_at
@@ -104,8 +105,7 @@ BAD: list[tuple[str, list[Shape], str]] = [
     (
         'name: "s" type: "Scale" bottom: "x" top: "y" scale_param { filler { type: "one" } }',
         [(2, 3)],
-        'layer "s" (Scale): filler type names no filler, got "one"\n'
-        "  help: known: bilinear, constant, gaussian, msra, positive_unitball, uniform, xavier",
+        f'layer "s" (Scale): filler type names no filler, got "one"\n  help: {fillers.known()}',
     ),
     (
         'name: "s" type: "Scale" bottom: "x" top: "y"',

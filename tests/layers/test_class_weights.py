@@ -154,14 +154,15 @@ def told(layer: Layer) -> str:
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_a_loss_weighs_classes_or_warns(kind: str) -> None:
+    kind, known = layers[kind].type, kind
     param = LayerParameter(name="n", type=kind)
-    assert told(layers[kind](param)) == ""
+    assert told(layers[known](param)) == ""
     param.loss_param.weight_by_label_freqs = True
     param.loss_param.class_weighting.append(1)
     if kind in CLASS_LOSSES:
-        assert told(layers[kind](param)) == ""
+        assert told(layers[known](param)) == ""
     else:
-        assert told(layers[kind](param)) == (
+        assert told(layers[known](param)) == (
             f'warning: layer "n" ({kind}): weight_by_label_freqs has no effect: this loss does not weigh classes\n'
             "  help: leave it out\n"
             f'warning: layer "n" ({kind}): class_weighting has no effect: this loss does not weigh classes\n'

@@ -58,3 +58,18 @@ def test_multinomial_logistic_loss_clips_the_probability_but_not_its_gradient() 
     assert float(loss.detach()) == pytest.approx(-(np.log(0.5) + 2 * np.log(1e-20)) / 3)
     (gradient,) = torch.autograd.grad(loss, prob)
     np.testing.assert_allclose(gradient.numpy(), [[-2 / 3, 0], [0, -1e20 / 3], [0, -1e20 / 3]])
+
+
+@pytest.mark.parametrize("legacy", ["true", "false"])
+def test_with_the_labels_of_both_sides_pairs_of_one_label_are_similar(legacy: str) -> None:
+    """As `contrastive_loss_layer.cpp` of happynear/caffe-windows compares them, their fractions cut off."""
+    text = f'type: "ContrastiveLoss" top: "y" contrastive_loss_param {{ margin: 2 legacy_version: {legacy} }}'
+    chance = torch.Generator().manual_seed(1)
+    a, b = (torch.randn(5, 3, generator=chance) for _ in range(2))
+    ours, theirs = torch.tensor([0.0, 3, 2, 7.5, 1]), torch.tensor([0.0, 2, 2, 7, 0])
+    same = torch.tensor([1.0, 0, 1, 1, 0])
+    both, _ = build(f'{text} bottom: "a" bottom: "b" bottom: "l" bottom: "m"', (5, 3), (5, 3), (5,), (5, 1))
+    one, _ = build(f'{text} bottom: "a" bottom: "b" bottom: "l"', (5, 3), (5, 3), (5,))
+    (got,) = both.forward(run_at(), [a, b, ours, theirs.unsqueeze(1)], [])
+    (wanted,) = one.forward(run_at(), [a, b, same], [])
+    assert got == wanted

@@ -11,7 +11,7 @@ import torch
 
 from caffelite import ops
 from caffelite.errors import LayerError, SnapshotError
-from caffelite.fillers import fill
+from caffelite.fillers import fill, fillers
 from caffelite.layerkit import Layer
 from caffelite.runtime.seeds import generator
 
@@ -368,8 +368,7 @@ def test_faults(param: str, bottoms: list[Shape], told: str) -> None:
             'top: "y" recurrent_param { num_output: 3 '
             'weight_filler { type: "one" } bias_filler { type: "uniform" min: 2 } }',
             [
-                'weight_filler type names no filler, got "one"\n'
-                "  help: known: bilinear, constant, gaussian, msra, positive_unitball, uniform, xavier",
+                f'weight_filler type names no filler, got "one"\n  help: {fillers.known()}',
                 "bias_filler min must not be above max, got 2 above 1",
             ],
         ),

@@ -17,7 +17,7 @@ from caffelite.prototxt.build import is_repeated
 
 SIZE, FILLER = "kernel_size", "weight_filler"
 WHOLE = f"{SIZE} takes a whole number"
-POOLS = "one of MAX, AVE, STOCHASTIC"
+POOLS = "one of MAX, AVE, STOCHASTIC, AVE_EXC_PAD"
 FILLED = f"write {FILLER}=dict(type=…, value=…, min=…, max=…)"
 
 
@@ -102,7 +102,13 @@ def test_a_path_is_a_text() -> None:
     ("message", "name", "value", "said", "help"),
     [
         (PoolingParameter, "kernel_sizes", 3, "unknown setting kernel_sizes=3", "did you mean kernel_size?"),
-        (proto.DropoutParameter, "p", 0.5, "unknown setting p=0.5", "known: dropout_ratio"),
+        (
+            proto.DropoutParameter,
+            "p",
+            0.5,
+            "unknown setting p=0.5",
+            "known: dropout_ratio, sample_weights_test, scale_train",
+        ),
         (PoolingParameter, "pool", "MAXX", f"pool takes {POOLS}, got 'MAXX'", "did you mean MAX?"),
         (PoolingParameter, "pool", "max", f"pool takes {POOLS}, got 'max'", "did you mean MAX?"),
         (PoolingParameter, "pool", 7, f"pool takes {POOLS}, got 7", None),

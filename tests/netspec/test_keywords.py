@@ -104,11 +104,9 @@ def test_other_keywords_are_fields_of_the_layer() -> None:
 
 
 def test_a_type_that_the_schema_does_not_know_has_the_keywords_of_every_layer() -> None:
-    assert netspec.layers.ROIPooling(loss_weight=2, ntop=0).layer() == LayerParameter(
-        type="ROIPooling", loss_weight=[2]
-    )
-    with pytest.raises(SettingError, match="ROIPooling: unknown setting pooled_h=7"):
-        netspec.layers.ROIPooling(pooled_h=7)
+    assert netspec.layers.LpqLoss(loss_weight=2, ntop=0).layer() == LayerParameter(type="LpqLoss", loss_weight=[2])
+    with pytest.raises(SettingError, match="LpqLoss: unknown setting fill_value=7"):
+        netspec.layers.LpqLoss(fill_value=7)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +118,7 @@ def test_a_type_that_the_schema_does_not_know_has_the_keywords_of_every_layer() 
         ("Data(nTop=2)", "unknown setting nTop=2", "did you mean ntop?"),
         ("Data(data_params={})", "unknown setting data_params={}", "did you mean data_param?"),
         ("MemoryData(scale=2)", "unknown setting scale=2", "write transform_param=dict(scale=…)"),
-        ("Dropout(p=0.5)", "unknown setting p=0.5", "known: dropout_ratio"),
+        ("Dropout(p=0.5)", "unknown setting p=0.5", "known: dropout_ratio, sample_weights_test, scale_train"),
         ("AbsVal(slope=1)", "unknown setting slope=1", "AbsVal has no settings of its own"),
         ("ReLU(num_output=1)", "unknown setting num_output=1", "known: negative_slope, engine"),
         ("Clip(min=0)", "clip_param.max is missing", None),
