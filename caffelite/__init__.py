@@ -15,6 +15,7 @@ Names are imported when they are first used, so `import caffelite` does not load
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -56,12 +57,18 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module(_ROOMS[name], __name__)
         if not _ROOMS[name].endswith(f".{name}"):
             value = getattr(value, name)
-    elif name.startswith("_") and name != "_caffe":
+    elif (name.startswith("_") and name != "_caffe") or _is_room(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     else:
         value = getattr(importlib.import_module(".pycaffe", __name__), name)
     globals()[name] = value
     return value
+
+
+def _is_room(name: str) -> bool:
+    """Whether a module of ours that was not imported yet has this name: `from .. import graph` asks for an attribute
+    first, and is not to wait until all names of scripts are known."""
+    return importlib.machinery.PathFinder.find_spec(f"{__name__}.{name}", globals()["__path__"]) is not None
 
 
 def _names() -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import Fault, UsageError, did_you_mean
+from ..errors import Fault, UsageError
 
 if TYPE_CHECKING:
     from ..graph import Graph
@@ -28,7 +28,7 @@ _ENOUGH = 1 << 20
 def is_solver(path: str) -> bool:
     """Whether a prototxt describes a solver, judged by its fields; a file that cannot be read counts as a net."""
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
+        with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
             text = file.read(_ENOUGH)
     except OSError:
         return False
@@ -62,21 +62,6 @@ def given_shapes(entries: Iterable[str]) -> dict[str, tuple[int, ...]]:
 
 def unused_shapes(graph: Graph, given: Mapping[str, tuple[int, ...]]) -> list[Fault]:
     """Warnings about shapes of `--input` that a graph had no use for."""
-    fed = {
-        blob: value
-        for node in graph.nodes
-        if not node.reads
-        for blob, value in zip(node.tops, node.writes, strict=True)
-    }
-    found = []
-    for blob, shape in given.items():
-        what = f"--input {blob}={'x'.join(map(str, shape))} is not used"
-        if blob not in fed:
-            help = did_you_mean(blob, fed) or f"data blobs: {', '.join(fed)}"
-            found.append(Fault(f'{what}: no layer makes "{blob}" from nothing', None, help, severity="warning"))
-            continue
-        own = graph.values[fed[blob]].shape
-        if own != shape:
-            known = "x".join(map(str, own or ()))
-            found.append(Fault(f'{what}: the net itself says that "{blob}" is {known}', severity="warning"))
-    return found
+    from ..graph.given import unused_shapes as unused
+
+    return unused(graph, given)

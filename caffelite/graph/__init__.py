@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import GraphError, Places, nowhere
+from ..errors import Fault, GraphError, Places, nowhere
 from .filtering import filter_net, state_of
 from .gradients import flow, flow_everywhere
 from .model import Factory, Graph, Node, Shape, Value, Weight
@@ -30,6 +30,7 @@ __all__ = [
     "flow_everywhere",
     "reshaped",
     "state_of",
+    "survey",
 ]
 
 
@@ -42,7 +43,28 @@ def build(
     given: Mapping[str, Shape] | None = None,
     missing_data: bool = False,
 ) -> Graph:
-    """The graph of a net in a state.
+    """The graph of a net in a state: as :func:`survey`, which see.
+
+    Raises:
+        GraphError: with every fault of every pass, in the order of the file.
+    """
+    graph, faults = survey(net, state, factory, places, given=given, missing_data=missing_data)
+    if faults:
+        raise GraphError(faults)
+    return flow(graph)
+
+
+def survey(
+    net: Any,
+    state: Any,
+    factory: Factory,
+    places: Places = nowhere,
+    *,
+    given: Mapping[str, Shape] | None = None,
+    missing_data: bool = False,
+) -> tuple[Graph, list[Fault]]:
+    """The graph of a net in a state, as far as it goes, and every fault of every pass in the order of the file.  Where
+    its gradients flow is left open.
 
     Args:
         net: an upgraded NetParameter (its `layer` list is what counts).
@@ -51,9 +73,6 @@ def build(
         places: where the net's fields stand in its file.
         given: shapes of data tops whose source is not at hand.
         missing_data: go on without shapes where a data source cannot be read (a warning of the graph).
-
-    Raises:
-        GraphError: with every fault of every pass, in the order of the file.
     """
     kept, origins, faults = filter_net(net, state, places)
     split, origins, found = insert_splits(kept, origins, places)
@@ -64,9 +83,4 @@ def build(
     faults += found
     graph, found = share(graph)
     faults += found
-    if faults:
-        order = {id(fault): number for number, fault in enumerate(faults)}
-        raise GraphError(
-            sorted(faults, key=lambda f: (f.place.line or 0 if f.place else 0, order[id(f)])),
-        )
-    return flow(graph)
+    return graph, sorted(faults, key=lambda fault: fault.place.line or 0 if fault.place else 0)

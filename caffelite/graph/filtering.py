@@ -63,6 +63,7 @@ def filter_net(net: Any, state: Any, places: Places) -> tuple[Any, list[int], li
                     "keep the include rules (the layer is there when any of them holds), or the exclude rules",
                     layer.name,
                     layer.type,
+                    code="CL208",
                 )
             )
         elif included(layer, state):

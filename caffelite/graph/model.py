@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ..errors import Fault, GraphError, Places, did_you_mean
+from ..errors import Fault, GraphError, Places, Severity, did_you_mean
 
 Shape = tuple[int, ...]
 
@@ -24,6 +24,7 @@ class LayerLike(Protocol):
     same_count: Any
     loss: Any
     ungraded: Any
+    assumes: Any
     weights: Any
     bottom_names: Any
 
@@ -107,9 +108,17 @@ class Node:
     def type(self) -> str:
         return str(self.param.type)
 
-    def fault(self, message: str, field: str = "", help: str | None = None) -> Fault:
+    def fault(
+        self,
+        message: str,
+        field: str = "",
+        help: str | None = None,
+        *,
+        code: str | None = None,
+        severity: Severity = "error",
+    ) -> Fault:
         """A fault of this layer, placed at one of its fields."""
-        return Fault(message, self.places(field), help, self.name, self.type)
+        return Fault(message, self.places(field), help, self.name, self.type, severity, code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,23 +10,33 @@ from ..errors import CaffeliteError, DataError, Fault
 from .model import Graph, Node, Shape, Value, Weight
 
 
-def _declare(node: Node, bottoms: list[Shape]) -> list[Shape]:
+def _declare(node: Node, bottoms: list[Shape]) -> list[Shape | None]:
     node.layer.setup(bottoms)
     node.layer.raise_faults()
-    tops = [tuple(shape) for shape in node.layer.shapes(bottoms)]
+    tops = [None if shape is None else tuple(shape) for shape in node.layer.shapes(bottoms)]
     node.layer.raise_faults()
     return tops
 
 
-def _in_place_faults(node: Node, bottoms: list[Shape], tops: list[Shape]) -> list[Fault]:
+def _unknown_faults(node: Node, tops: list[Shape | None]) -> list[Fault]:
+    """Faults of tops whose shapes only somebody who has the data could say."""
+    return [
+        node.fault(f'the shape of its top "{blob}" is not known without its data', f"top[{position}]")
+        for position, (blob, shape) in enumerate(zip(node.tops, tops, strict=False))
+        if shape is None
+    ]
+
+
+def _in_place_faults(node: Node, bottoms: list[Shape], tops: list[Shape | None]) -> list[Fault]:
     return [
         node.fault(
             f'works in place on "{blob}" and changes its size from {bottom} to {top}',
             f"top[{position}]",
             "give the top another name",
+            code="CL209",
         )
         for position, (blob, bottom, top) in enumerate(zip(node.tops, bottoms, tops, strict=False))
-        if node.bottoms[position] == blob and prod(bottom) != prod(top)
+        if node.bottoms[position] == blob and top is not None and prod(bottom) != prod(top)
     ]
 
 
@@ -34,15 +44,20 @@ LARGEST = 2**31 - 1
 """Values a blob may hold (`Blob::Reshape`, `src/caffe/blob.cpp`)."""
 
 
-def _size_faults(node: Node, tops: list[Shape]) -> list[Fault]:
+def _size_faults(node: Node, tops: list[Shape | None]) -> list[Fault]:
     """Faults of arrays no machine can hold, before anybody tries to allocate them."""
     sized = [(f'top "{blob}"', shape) for blob, shape in zip(node.tops, tops, strict=False)]
     sized += [(f"weight {slot}", spec.shape) for slot, spec in enumerate(node.layer.weights)]
     return [
-        node.fault(f"{what} would have shape {shape}: more than the {LARGEST:,} values a blob can hold")
+        node.fault(f"{what} would have shape {shape}: more than the {LARGEST:,} values a blob can hold", code="CL210")
         for what, shape in sized
-        if prod(shape) > LARGEST
+        if shape is not None and prod(shape) > LARGEST
     ]
+
+
+def _takes(node: Node, shape: Shape | None) -> bool:
+    """Whether a top of this shape is of that of somebody who knows the data, if there is one."""
+    return not node.reads and (shape is None or node.layer.assumes)
 
 
 def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple[Graph, list[Fault]]:
@@ -64,21 +79,24 @@ def infer(graph: Graph, given: Mapping[str, Shape], missing_data: bool) -> tuple
         bottoms = [values[index].shape if index >= 0 else None for index in node.reads]
         known = [shape for shape in bottoms if shape is not None]
         tops: list[Shape | None] = [None] * len(node.tops)
-        if node.layer is not None and len(known) == len(bottoms):
+        asked = node.layer is not None and len(known) == len(bottoms)
+        if asked:
             try:
                 declared = _declare(node, known)
                 faults += _in_place_faults(node, known, declared) + _size_faults(node, declared)
-                tops = list(declared)
+                faults += [] if missing_data else _unknown_faults(node, declared)
+                tops = declared
             except DataError as error:
                 if missing_data:
                     warnings += [replace(fault, severity="warning") for fault in error.faults]
                 else:
                     faults += error.faults
             except CaffeliteError as error:
+                asked = False
                 faults += error.faults
-        warnings += node.layer.warnings() if node.layer is not None else []
+        warnings += node.layer.warnings() if asked else []
         for index, blob, shape in zip(node.writes, node.tops, tops, strict=True):
-            values[index] = Value(blob, shape if shape is not None or node.reads else given.get(blob))
+            values[index] = Value(blob, given.get(blob, shape) if _takes(node, shape) else shape)
         first = len(weights)
         if node.layer is not None:
             weights += [

@@ -20,6 +20,7 @@ def _shape_fault(node: Node, spec: Any, weight: Weight, owner: Weight, owner_nam
             f'shares "{name}" with layer "{owner_name}", which has {prod(owner.shape)} elements {owner.shape}; '
             f"here {prod(weight.shape)} are needed {weight.shape}",
             where,
+            code="CL212",
         )
     if weight.shape == owner.shape:
         return None
@@ -29,6 +30,7 @@ def _shape_fault(node: Node, spec: Any, weight: Weight, owner: Weight, owner_nam
         "share_mode: PERMISSIVE shares weights of equal size and different shape"
         if prod(weight.shape) == prod(owner.shape)
         else None,
+        code="CL212",
     )
 
 
@@ -46,16 +48,13 @@ def share(graph: Graph) -> tuple[Graph, list[Fault]]:
         if node.layer is not None and node.writes and len(specs) > len(node.weights):
             known = all(index < 0 or graph.values[index].shape is not None for index in node.reads)
             if known:
-                faults.append(
-                    node.fault(
-                        f"has {len(specs)} param entries for {len(node.weights)} weights", f"param[{len(node.weights)}]"
-                    )
-                )
+                message = f"has {len(specs)} param entries for {len(node.weights)} weights"
+                faults.append(node.fault(message, f"param[{len(node.weights)}]", code="CL211"))
         for index in node.weights:
             weight = weights[index]
             spec = specs[weight.slot] if weight.slot < len(specs) else ParamSpec()
             owner_index = named.setdefault(spec.name, index) if spec.name else index
-            wanted = spec.lr_mult != 0 or bool(graph.message.force_backward)
+            wanted = spec.param_propagate_down and (spec.lr_mult != 0 or bool(graph.message.force_backward))
             weights[index] = replace(weight, share=spec.name, owner=owner_index, wanted=wanted)
             if owner_index != index:
                 owner = weights[owner_index]
@@ -72,6 +71,7 @@ def share(graph: Graph) -> tuple[Graph, list[Fault]]:
                                 f'but {getattr(owner, field):g} in layer "{graph.nodes[owner.node].name}"',
                                 f"param[{weight.slot}].{field}",
                                 f"give {field} in one of the layers only, or the same in all",
+                                code="CL213",
                             )
                         )
                     else:
@@ -92,6 +92,8 @@ def _namesakes(graph: Graph) -> list[Fault]:
                 f'has weights, and so has another layer called "{node.name}"',
                 "name",
                 "give it a name of its own: weight files tell layers apart by their names",
+                code="CL214",
+                severity="warning",
             )
-            warnings.append(replace(fault, severity="warning"))
+            warnings.append(fault)
     return warnings

@@ -50,13 +50,13 @@ def _trace(net: Any, places: Places, origins: list[int]) -> _Readers:
                 continue
             help: str | None
             if blob in later:
-                message = f'bottom "{blob}" is read before layer "{later[blob]}" makes it'
+                message, code = f'bottom "{blob}" is read before layer "{later[blob]}" makes it', "CL202"
                 help = f'move this layer below "{later[blob]}"'
             else:
-                message = f'unknown bottom "{blob}": no layer above makes it'
+                message, code = f'unknown bottom "{blob}": no layer above makes it', "CL201"
                 help = did_you_mean(blob, last) or (f"blobs so far: {', '.join(last)}" if last else None)
             place = places(f"layer[{origins[index]}].bottom[{position}]")
-            found.faults.append(Fault(message, place, help, layer.name, layer.type))
+            found.faults.append(Fault(message, place, help, layer.name, layer.type, code=code))
         for position, blob in enumerate(layer.top):
             last[blob] = (index, position)
         for position, weight in enumerate(layer.loss_weight[: len(layer.top)]):

@@ -24,14 +24,19 @@ def _arity_faults(node: Node) -> list[Fault]:
             continue  # a loss may leave its top out
         if len(names) not in arity:
             noun = kind if str(arity) == "1" else f"{kind}s"
-            faults.append(node.fault(f"takes {arity} {noun}, got {len(names)}", f"{kind}[0]" if names else ""))
+            message, place = f"takes {arity} {noun}, got {len(names)}", f"{kind}[0]" if names else ""
+            if kind == "bottom" and layer.loss and len(names) == 1:
+                help = 'a loss compares what the net says with what is true: add bottom: "label"'
+                faults.append(node.fault(message, place, help, code="CL601"))
+            else:
+                faults.append(node.fault(message, place, code="CL206"))
     if layer.same_count and len(node.bottoms) != len(node.tops):
-        faults.append(node.fault(f"takes as many tops as bottoms, got {len(node.bottoms)} and {len(node.tops)}"))
+        message = f"takes as many tops as bottoms, got {len(node.bottoms)} and {len(node.tops)}"
+        faults.append(node.fault(message, code="CL206"))
     wanted = len(node.param.propagate_down)
     if wanted and wanted != len(node.bottoms):
-        faults.append(
-            node.fault(f"propagate_down stands {wanted} times for {len(node.bottoms)} bottoms", "propagate_down[0]")
-        )
+        message = f"propagate_down stands {wanted} times for {len(node.bottoms)} bottoms"
+        faults.append(node.fault(message, "propagate_down[0]", code="CL207"))
     return faults
 
 
@@ -42,6 +47,7 @@ def _loss_weights(node: Node) -> tuple[tuple[float, ...], list[Fault]]:
             f"loss_weight stands {len(given)} times for {count} tops",
             "loss_weight[0]",
             "give loss_weight once per top, in their order, or leave it out",
+            code="CL207",
         )
         return (0.0,) * count, [fault]
     if not given and node.layer.loss:
@@ -61,8 +67,17 @@ class _Wires:
 
     def write(self, node: Node, position: int) -> tuple[int, list[Fault]]:
         blob, faults = node.tops[position], []
-        in_place = position < len(node.bottoms) and node.bottoms[position] == blob
-        if blob in self.current and not in_place:
+        bottom = node.bottoms[position] if position < len(node.bottoms) else None
+        if bottom is not None and self.copies.get(bottom) == blob:
+            faults.append(
+                node.fault(
+                    f'works in place on "{blob}", which other layers read as it was before',
+                    f"top[{position}]",
+                    "give the top another name, and let the layers below that want the new values read that",
+                    code="CL616",
+                )
+            )
+        elif blob in self.current and bottom != blob:
             first = self.makers[blob]
             faults.append(
                 node.fault(
@@ -70,6 +85,7 @@ class _Wires:
                     f"top[{position}]",
                     "give this top another name"
                     + (f', or make it in place with bottom: "{blob}"' if len(node.tops) == 1 else ""),
+                    code="CL203",
                 )
             )
         self.values.append(Value(blob))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,7 +117,7 @@ def test_a_fault_of_both_phases_counts_once_though_its_help_differs(
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ("dta=2x3x8x8", 'no layer makes "dta" from nothing\n  help: did you mean data?'),
+        ("dta=2x3x8x8", 'no layer makes "dta" from nothing'),
         ("data=2x3x9x9", 'the net itself says that "data" is 2x3x8x8'),
     ],
 )
@@ -163,3 +166,84 @@ def test_solvers_are_told_from_nets_by_their_fields(tmp_path: Path, text: str, e
     path = tmp_path / "x.prototxt"
     path.write_text(text)
     assert is_solver(str(path)) is expected
+
+
+WRONG = """layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 } } }
+layer { name: "a, 100%" type: "InnerProduct" bottom: "data" top: "a" inner_product_param { num_outptu: 5 } }
+layer { name: "b" type: "RLU" bottom: "data" top: "b" }
+"""
+
+
+def test_faults_of_the_text_and_of_the_net_are_told_at_once(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net.write_text(WRONG)
+    assert perform(["check", net.name]) == 1
+    out = capsys.readouterr().out
+    assert 'net.prototxt:2:92: unknown field "num_outptu" in inner_product_param [CL012]\n' in out
+    assert 'net.prototxt:3:19: layer "b" (RLU): unknown layer type "RLU" [CL204]\n' in out
+    assert out.endswith("net.prototxt: 2 errors\n")  # and none about the missing num_output
+
+
+def test_a_solver_with_wrong_settings_has_its_nets_checked(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net.write_text(WRONG)
+    Path("solver.prototxt").write_text(solver(net.name).replace("base_lr: 0.1", "bas_lr: 0.1 momentum: 9"))
+    assert perform(["check", "solver.prototxt"]) == 1
+    out = capsys.readouterr().out
+    for code in ("CL012", "CL511", "CL204"):
+        assert f"[{code}]" in out
+    assert "base_lr is not set" not in out  # it is what could not be read
+
+
+def test_findings_as_json(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net.write_text(WRONG)
+    assert perform(["check", net.name, "--format", "json"]) == 1
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first == {
+        "file": "net.prototxt",
+        "line": 2,
+        "column": 92,
+        "code": "CL012",
+        "severity": "error",
+        "layer": None,
+        "message": 'unknown field "num_outptu" in inner_product_param',
+        "help": "did you mean num_output?",
+    }
+    assert (second["line"], second["code"], second["layer"]) == (3, "CL204", "b")
+
+
+def test_findings_for_github(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = net.with_name("a,b.prototxt")
+    odd.write_text(WRONG.replace("num_outptu", "num_output").replace('bottom: "data" top: "a"', 'bottom: "c" top: "a"'))
+    assert perform(["check", odd.name, "--format", "github"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        '::error file=a%2Cb.prototxt,line=2,col=46,title=CL201::layer "a, 100%25" (InnerProduct): unknown bottom "c": '
+        "no layer above makes it%0A  help: blobs so far: data",
+        '::error file=a%2Cb.prototxt,line=3,col=19,title=CL204::layer "b" (RLU): unknown layer type "RLU"'
+        "%0A  help: did you mean ReLU?",
+    ]
+
+
+def test_a_format_that_does_not_exist(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert perform(["check", str(net), "--format", "xml"]) == 2
+    assert "--format must be text, json or github" in capsys.readouterr().err
+
+
+def test_explain_tells_of_a_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert perform(["explain", "cl012"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("CL012: a field that the schema does not know\n")
+    assert "num_outptu" in out
+    assert perform(["explain"]) == 0
+    assert "  CL012  a field that the schema does not know\n" in capsys.readouterr().out
+    assert perform(["explain", "CL999"]) == 2
+    assert 'there is no code "CL999"' in capsys.readouterr().err
+
+
+def test_it_needs_no_torch(net: Path) -> None:
+    net.write_text(NET)
+    code = (
+        "import sys; from caffelite.commands import perform; "
+        f"perform(['check', {str(net)!r}]); perform(['explain', 'CL611']); print('torch._C' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ": ok: " in done.stdout
+    assert done.stdout.endswith("False\n")

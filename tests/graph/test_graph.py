@@ -278,3 +278,15 @@ def test_shapes_given_by_hand_stand_in_for_data_that_is_not_there():
     assert "no_such_lmdb" in str(graph.warnings[0])
     unknown = graph_of(data + ip("a", "x", "y"), missing_data=True)
     assert unknown.shape("y") is None
+
+
+def test_a_weight_that_gets_no_gradient_though_it_has_a_rate():
+    """`param_propagate_down: false` of forks; what the weight is multiplied with still gets its gradient."""
+    graph = graph_of(
+        INPUT
+        + ip("a", "x", "a")
+        + ip("b", "a", "b", more="param { lr_mult: 1 param_propagate_down: false }")
+        + 'layer { name: "l" type: "Reduction" bottom: "b" top: "l" loss_weight: 1 }'
+    )
+    assert [weight.wanted for weight in graph.weights] == [True, True, False, True]
+    assert graph.nodes[2].bottom_needs == (True,)
