@@ -19,8 +19,10 @@ from ..layerkit import Run, SourceLayer
 from ..runtime import device as devices
 from ..runtime import seeds
 from ..snapshot import LayerParts, NetParts, blob_to_array, hdf5, read_weights, write_weights
+from ..snapshot.blobs import same_shape
 from . import class_weights
 from . import weights as weight_loading
+from .batch_norms import in_two_layers
 from .blob import Blob, Parameter, SharedView
 from .debug import Watcher
 from .plans import FastPlan, ObservedPlan
@@ -143,7 +145,7 @@ class Net:
         given = node.param.blobs[weight.slot] if weight.slot < len(node.param.blobs) else None
         if given is not None:
             values = blob_to_array(given)
-            if not weight_loading.same_shape(values.shape, weight.shape):
+            if not same_shape(values.shape, weight.shape):
                 raise SnapshotError(
                     node.fault(f"blob {weight.slot} has shape {values.shape}, the layer needs {weight.shape}")
                 )
@@ -402,14 +404,15 @@ class Net:
     # -- weights --------------------------------------------------------------------------------------------------
 
     def load_weights(self, path: str) -> list[weight_loading.Loaded]:
-        """Copy the weights of a file into the layers of the same name.
+        """Copy the weights of a file into the layers of the same name; a BatchNorm of NVIDIA's fork into two.
 
         Raises:
             SnapshotError: the file cannot be read, or a layer's blobs do not fit; nothing is changed then.
         """
         stored = read_weights(path)
-        layers = [(layer.name, layer.blobs) for layer in stored.layers]
-        return weight_loading.load(list(self.named_rows()), layers, str(path))
+        layers = [(layer.name, layer.type, layer.blobs) for layer in stored.layers]
+        rows = list(self.named_rows())
+        return weight_loading.load(rows, in_two_layers(layers, self.graph.nodes), str(path))
 
     def arrays(self, diff: bool = False) -> list[tuple[Any, list[np.ndarray], list[np.ndarray]]]:
         """For every layer its LayerParameter, weights, and (with `diff`) gradients, as a snapshot writes them."""

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import Fault, SnapshotError
+from ..snapshot.blobs import same_shape
 from .blob import Parameter, SharedView
 
 Row = Parameter | SharedView
@@ -26,16 +27,6 @@ class Loaded:
     layer: str
     status: Literal["loaded", "not in the file", "not in the net"]
     detail: str = ""
-
-
-def same_shape(stored: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether stored weights fit: equal shapes, or a legacy num × channels × height × width with leading ones.
-
-    Old files pad every shape to four axes with ones in front (`Blob::ShapeEquals`).
-    """
-    if stored == wanted:
-        return True
-    return len(stored) == 4 and len(wanted) <= 4 and stored == (1,) * (4 - len(wanted)) + wanted
 
 
 def by_name(rows: Iterable[tuple[str, Sequence[Row]]]) -> dict[str, list[Sequence[Row]]]:

@@ -19,8 +19,10 @@ from .hdf5 import read_layers
 from .kinds import HDF5_MAGIC, Kind, binary_kind, fault, hdf5_kind, read_bytes
 from .wire import BYTES, Piece, WireError, bytes_field, fields
 
-_NAME, _LAYERS, _LAYER, _BEST = 1, 2, 100, 5000
-_LAYER_BLOBS = 7
+LAYERS, LAYER, BLOBS = 2, 100, 7
+"""Numbers of fields: `layers` and `layer` of a net, the blobs of a `layer`."""
+
+_NAME, _BEST = 1, 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +55,17 @@ def read_weights(path: str | Path) -> Weights:
     """
     data = read_bytes(path)
     if data.startswith(HDF5_MAGIC):
-        _expect(path, hdf5_kind(path), Kind.HDF5_WEIGHTS)
+        refuse_others(path, hdf5_kind(path), Kind.HDF5_WEIGHTS)
         return Weights("", [LayerWeights(name, "", blobs, diffs) for name, blobs, diffs in read_layers(path)])
-    _expect(path, binary_kind(data), Kind.WEIGHTS)
+    refuse_others(path, binary_kind(data), Kind.WEIGHTS)
     try:
         return _read_net(path, memoryview(data))
     except WireError as error:
         raise fault(path, f"damaged or cut off: {error}") from error
 
 
-def _expect(path: str | Path, kind: Kind, wanted: Kind) -> None:
+def refuse_others(path: str | Path, kind: Kind, wanted: Kind) -> None:
+    """Raise a SnapshotError for a file that is of another kind."""
     if kind is not wanted:
         is_state = kind in (Kind.STATE, Kind.HDF5_STATE)
         help = "weights are in the .caffemodel beside it; a state is resumed with --snapshot" if is_state else None
@@ -80,6 +83,15 @@ def _read_net(path: str | Path, data: memoryview) -> Weights:
             head, blobs = _READERS[number](value)
             layers.append(_decode_layer(path, head, blobs))
     return Weights(name, layers)
+
+
+def blobs_of(number: int, data: memoryview) -> list[memoryview]:
+    """The serialised blobs of an entry of `layer` or `layers` (its field's number says which).
+
+    Raises:
+        WireError: the entry is damaged.
+    """
+    return _READERS[number](data)[1]
 
 
 def _decode_layer(path: str | Path, head: tuple[str, str], blobs: list[memoryview]) -> LayerWeights:
@@ -113,7 +125,7 @@ def _parts(data: memoryview, name: int, type: int, blobs: int) -> tuple[str, str
 
 
 def _read_layer(data: memoryview) -> tuple[tuple[str, str], list[memoryview]]:
-    name, type, blobs = _parts(data, name=1, type=2, blobs=_LAYER_BLOBS)
+    name, type, blobs = _parts(data, name=1, type=2, blobs=BLOBS)
     return (name, str(type)), blobs
 
 
@@ -125,10 +137,10 @@ def _read_old_layer(data: memoryview) -> tuple[tuple[str, str], list[memoryview]
         return (name, v1.TYPES.get(v0.TYPES.get(str(type), ""), str(type))), blobs
     name, type, blobs = _parts(data, name=4, type=5, blobs=6)
     known = proto.V1LayerParameter.LayerType.DESCRIPTOR.values_by_number.get(type)
-    return (name, v1.TYPES[known.name] if known else ""), blobs
+    return (name, v1.TYPES.get(known.name, "") if known else ""), blobs
 
 
-_READERS = {_LAYER: _read_layer, _LAYERS: _read_old_layer}
+_READERS = {LAYER: _read_layer, LAYERS: _read_old_layer}
 
 
 def read_best(path: str | Path) -> Any:
@@ -139,10 +151,10 @@ def read_best(path: str | Path) -> Any:
     """
     data = read_bytes(path)
     if data.startswith(HDF5_MAGIC):
-        _expect(path, hdf5_kind(path), Kind.HDF5_WEIGHTS)
+        refuse_others(path, hdf5_kind(path), Kind.HDF5_WEIGHTS)
         found = best_in_hdf5(path)
     else:
-        _expect(path, binary_kind(data), Kind.WEIGHTS)
+        refuse_others(path, binary_kind(data), Kind.WEIGHTS)
         notes = [value for number, kind, value, _, _ in fields(memoryview(data)) if (number, kind) == (_BEST, BYTES)]
         found = bytes(notes[-1]) if notes else None
     try:
@@ -184,17 +196,21 @@ def write_weights(path: str | Path, net: Any) -> None:
 def _encode_net(net: NetParts) -> list[Piece]:
     pieces = bytes_field(_NAME, [net.name.encode()])
     for layer in net.layers:
-        pieces += bytes_field(_LAYER, _encode_layer(layer))
+        pieces += bytes_field(LAYER, _encode_layer(layer))
     if net.best is not None:
         pieces += bytes_field(_BEST, [net.best.SerializeToString(deterministic=True)])
     return pieces
 
 
 def _encode_layer(layer: LayerParts) -> list[Piece]:
-    """The layer's settings with the weights at the place their field number gives them, as protobuf orders fields."""
     settings = type(layer.settings)()
     settings.CopyFrom(layer.settings)
     settings.ClearField("blobs")
+    return with_blobs(settings, encode_all(layer.blobs, layer.diffs, BLOBS))
+
+
+def with_blobs(settings: Any, blobs: list[Piece]) -> list[Piece]:
+    """A layer's settings with the weights at the place their field number gives them, as protobuf orders fields."""
     written = memoryview(settings.SerializeToString(deterministic=True))
-    cut = next((start for number, _, _, start, _ in fields(written) if number > _LAYER_BLOBS), len(written))
-    return [written[:cut], *encode_all(layer.blobs, layer.diffs, _LAYER_BLOBS), written[cut:]]
+    cut = next((start for number, _, _, start, _ in fields(written) if number > BLOBS), len(written))
+    return [written[:cut], *blobs, written[cut:]]
