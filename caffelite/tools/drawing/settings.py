@@ -54,8 +54,11 @@ def _blocks(layer: Any) -> Iterator[tuple[str, Any]]:
     for field in layer.DESCRIPTOR.fields:
         if field.name in _UNTOLD_BLOCKS or not field.name.endswith("_param"):
             continue
-        if field.name == told or layer.HasField(field.name):
-            yield field.name, getattr(layer, field.name)
+        value = getattr(layer, field.name)
+        if is_repeated(field):
+            yield from ((field.name, block) for block in value)
+        elif field.name == told or layer.HasField(field.name):
+            yield field.name, value
 
 
 def _fields(type: str, block: str, settings: Any) -> Iterator[str]:
