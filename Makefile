@@ -45,13 +45,15 @@ mnist: venv
 	echo "solver state:  $${weights%.caffemodel}.solverstate (to train on: caffelite train --snapshot)"; \
 	echo "the run:       $$run (log, curves.png, settings, versions)"
 
+# A process for each processor, with one thread each: processes with several threads wait for one another.
+ALONE := OMP_NUM_THREADS=1
 ## make test      the tests, without the slow ones
 test: venv
-	@$(BIN)/python -m pytest -q -m 'not slow'
+	@$(ALONE) $(BIN)/python -m pytest -q -n auto --dist worksteal -m 'not slow'
 
 ## make test-all  the tests, with the slow ones
 test-all: venv
-	$(BIN)/python -m pytest -q
+	$(ALONE) $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 ## make check     style, types, and the rules of the house
 check: venv
@@ -77,11 +79,14 @@ bench-data: venv
 proto: venv
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --descriptor_set_out=caffelite/proto/caffe.desc caffe.proto
 
-## make docs      docs/cli.md from the commands, docs/layers.md from the layers, docs/solvers.md from the solver types
+## make docs      docs/cli.md from the commands, docs/layers.md from the layers, docs/solvers.md from the solver types,
+##                docs/checks.md from the codes of check
 docs: venv
 	$(BIN)/python -m caffelite.commands._docs docs/cli.md
 	$(BIN)/python -m caffelite.commands._layer_docs protos/caffe.proto docs/layers.md
 	$(BIN)/python -m caffelite.commands._solver_docs docs/solvers.md
+	$(BIN)/python -m caffelite.commands._dialect_docs docs/dialects.md
+	$(BIN)/python -m caffelite.commands._check_docs docs/checks.md
 
 ## make conformance   docs/conformance.md: what the recorded cases give here, and which settings are tested
 conformance: venv

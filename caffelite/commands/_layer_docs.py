@@ -70,9 +70,21 @@ def markdown(paragraph: str) -> str:
     return re.sub(r"(?m)^[+-](?= )", r"\\\g<0>", text)  # no list, but a formula that goes on
 
 
+def title(kind: type[Layer]) -> str:
+    """What a type's section is called; a name with several meanings has a section for each."""
+    return f"{kind.type} ({kind.dialect})" if kind.dialect else kind.type
+
+
+def anchor(kind: type[Layer]) -> str:
+    """What links to a type's section end in."""
+    return re.sub(r"[^\w-]", "", title(kind).lower().replace(" ", "-"))
+
+
 def _section(kind: type[Layer], lines: dict[str, int]) -> Iterator[str]:
-    yield f"## {kind.type}"
+    yield f"## {title(kind)}"
     yield _facts(kind, lines)
+    if kind.fork:
+        yield f"From {kind.fork}."
     yield from map(markdown, inspect.cleandoc(kind.__doc__ or "").split("\n\n"))
     yield f"```prototxt\n{inspect.cleandoc(kind.example)}\n```"
 
@@ -88,7 +100,7 @@ def _group(kind: type[Layer]) -> str:
 def _contents(kinds: list[type[Layer]]) -> Iterator[str]:
     groups: dict[str, list[str]] = {}
     for kind in kinds:
-        groups.setdefault(_group(kind), []).append(f"[{kind.type}](#{kind.type.lower()})")
+        groups.setdefault(_group(kind), []).append(f"[{title(kind)}](#{anchor(kind)})")
     for group in sorted(groups):
         yield f"{group}: {', '.join(groups[group])}."
 
@@ -96,7 +108,7 @@ def _contents(kinds: list[type[Layer]]) -> Iterator[str]:
 def text(proto: str) -> str:
     """The page; `proto` is the text of protos/caffe.proto, whose lines it links to."""
     lines = {line.split()[1]: number for number, line in enumerate(proto.split("\n"), 1) if line.startswith("message ")}
-    kinds = sorted((layers[name] for name in layers), key=lambda kind: kind.type.lower())
+    kinds = sorted((layers[name] for name in layers), key=lambda kind: title(kind).lower())
     parts = [HEAD.rstrip("\n"), *_contents(kinds)]
     for kind in kinds:
         parts += _section(kind, lines)

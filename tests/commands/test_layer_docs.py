@@ -9,6 +9,7 @@ from pathlib import Path
 
 from caffelite.commands import _layer_docs
 from caffelite.layerkit import layers
+from caffelite.proto import LayerParameter
 
 REPO = Path(__file__).parents[2]
 PROTO = (REPO / "protos" / "caffe.proto").read_text(encoding="utf-8")
@@ -24,11 +25,13 @@ def test_it_is_current() -> None:
 
 
 def test_every_type_has_a_section_with_an_example() -> None:
-    kinds = re.findall(r"(?m)^## (.*)$", PAGE)
-    assert kinds == sorted(layers, key=str.lower)
+    kinds = sorted((layers[name] for name in layers), key=lambda kind: _layer_docs.title(kind).lower())
+    assert re.findall(r"(?m)^## (.*)$", PAGE) == [_layer_docs.title(kind) for kind in kinds]
+    assert len({_layer_docs.anchor(kind) for kind in kinds}) == len(kinds)
     for kind in kinds:
-        assert PAGE.count(f"[{kind}](#{kind.lower()})") == 1
-        assert f'type: "{kind}"' in section(kind).split("```prototxt\n")[1]
+        title = _layer_docs.title(kind)
+        assert PAGE.count(f"[{title}](#{_layer_docs.anchor(kind)})") == 1
+        assert f'type: "{kind.type}"' in section(title).split("```prototxt\n")[1]
 
 
 def test_links_lead_to_the_messages() -> None:
@@ -36,12 +39,12 @@ def test_links_lead_to_the_messages() -> None:
     links = re.findall(r"\[`(\w+)_param`\]\(\.\./protos/caffe\.proto#L(\d+)\)", PAGE)
     assert len(links) > 60
     for field, line in links:
-        message = {"transform": "Transformation"}.get(field, field.replace("_", ""))
-        assert lines[int(line) - 1].lower() == f"message {message}parameter {{".lower()
+        message = LayerParameter.DESCRIPTOR.fields_by_name[f"{field}_param"].message_type.name
+        assert lines[int(line) - 1] == f"message {message} {{"
 
 
 def test_facts_and_text_are_markdown() -> None:
-    assert "2 bottoms · 1 to 2 tops · a loss · settings:" in section("SoftmaxWithLoss")
+    assert "2 bottoms · 1 to 3 tops · a loss · settings:" in section("SoftmaxWithLoss")
     assert "no bottoms · 1 or more tops · settings:" in section("Input")
     assert "- `DataError`: the list or an image is missing" in section("ImageData")
     assert "\n\\+ σ(i)·tanh(g)" in section("LSTM")

@@ -146,7 +146,7 @@ def test_colours_and_pooling_types() -> None:
     types = ("Convolution", "Deconvolution", "Pooling", "InnerProduct", "ReLU")
     colours = ["#FF5050", "#FF5050", "#FF9900", "#CC33FF", "#6495ED"]
     assert [draw.choose_color_by_layertype(type) for type in types] == colours
-    assert draw.get_pooling_types_dict() == {0: "MAX", 1: "AVE", 2: "STOCHASTIC"}
+    assert draw.get_pooling_types_dict() == {0: "MAX", 1: "AVE", 2: "STOCHASTIC", 5160: "AVE_EXC_PAD"}
 
 
 # -- graphs for Graphviz -----------------------------------------------------------------------------------------------
