@@ -22,7 +22,8 @@ class ChannelScale(Layer):
     With `do_forward: false`, y = x.  With `global_scale: true`, y = s·x: s is the layer's weight (1), which in TRAIN
     becomes 0.99·s + 0.01·mean |a|, at first mean |a|, kept from min_global_scale to max_global_scale; a second top
     tells s.  Whatever y is, the gradient of x is a times that of y (with `do_backward_feature: false`, that of y), and
-    the gradient of a is Σ x·dy over the channels (with `do_backward_scale: false`, 0).
+    the gradient of a is Σ x·dy over the channels (with `do_backward_scale: false`, 0).  (The fork's CPU code only keeps
+    s within its bounds; that it collects is of the GPU code.)
 
     Sources: `src/caffe/layers/channel_scale_layer.cpp`, `channel_scale_layer.cu` of happynear/caffe-windows.
     """

@@ -15,6 +15,7 @@ class DepthwiseConvolution(Convolved):
 
     N×C×spatial → N×num_output×spatial′.  Weights: num_output×(C/group)×kernel, and num_output for the bias; with
     `group` left out that is a full convolution, as in the fork.
+    (The fork's GPU code takes no notice of `dilation`; its CPU code does.)
 
     Source: `src/caffe/layers/depthwise_conv_layer.cpp` of eric612/MobileNet-YOLO.
     """

@@ -27,6 +27,9 @@ class InnerDistance(Layer):
     `update_center_only` a third bottom brings a label for each x, and the gradient of a vector of the second counts
     only the x of its label.  There is no bias.
 
+    With "L1" the fork's gradients are wrong where a difference is negative: −1 instead of −dy (its sign is a macro
+    without brackets).  Here they are those of the formula.
+
     Source: `src/caffe/layers/inner_distance_layer.cpp` of happynear/caffe-windows.
     """
 

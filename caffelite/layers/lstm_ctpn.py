@@ -22,6 +22,8 @@ class LstmCTPN(ForkedLstm):
 
     Gradients end at the first step; before they go on from the gates, they are clipped to ±clipping_threshold.  The
     fork's gradient of W_h counts steps where a sequence begins as if it went on; here it does not.
+    For several sequences the fork's CPU code takes W_h·h of the first for all of them, and it takes the second bottom
+    for one sequence only; here each sequence has its own, as the GPU code has it for h.
 
     Source: `caffe/src/caffe/layers/lstm_layer.cpp` of tianzhi0549/CTPN.
     """

@@ -20,6 +20,8 @@ class LstmJunhyukoh(ForkedLstm):
 
     Gradients end at the first step; before they go on from the gates, they are clipped to ±clipping_threshold.  The
     fork's gradient of W_h counts steps where a sequence begins as if it went on; here it does not.
+    For several sequences the fork's CPU code takes W_h·h of the first for all of them, and CPU and GPU look the numbers
+    of step t up at t instead of t·N; here each sequence has its own, as the GPU code has it for h.
 
     Source: `src/caffe/layers/lstm_layer.cpp` of junhyukoh/caffe-lstm.
     """

@@ -18,7 +18,7 @@ _EPS = 1e-6
 class NormalizeHappynear(Layer):
     """y = x/n at each position, where n = √(Σx² + 10⁻⁶), or Σ|x| + 10⁻⁶ with `normalize_type: "L1"`, is summed over the
     channels, axis 1: N×C×H×W → the same; with fewer axes, N×C×1×1.  A second top is n, N×1×H×W, which passes a gradient
-    on only with `bp_norm`.
+    on only with `bp_norm`.  (On a GPU the fork adds 10⁻¹² with L2, instead of the 10⁻⁶ of its CPU code.)
 
     Source: `src/caffe/layers/normalize_layer.cpp` of happynear/caffe-windows.
     """

@@ -31,7 +31,8 @@ class Pooling(Pooled):
     has it on the GPU only).
 
     Source: `src/caffe/layers/pooling_layer.cpp`, `pooling_layer.cu`; for AVE_EXC_PAD, ceil_mode and padding of single
-    sides (pad_l, pad_r, pad_t, pad_b) that of foss-for-synopsys-dwc-arc-processors/synopsys-caffe.
+    sides (pad_l, pad_r, pad_t, pad_b) that of foss-for-synopsys-dwc-arc-processors/synopsys-caffe, whose
+    gradients go to other places where the sides differ; here they go where the values came from.
     """
 
     example = """

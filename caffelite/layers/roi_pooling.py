@@ -22,7 +22,8 @@ class ROIPooling(Layer):
     Cell (i, j) covers the rows from ⌊i·h/pooled_h⌋ up to ⌈(i + 1)·h/pooled_h⌉ of the region, columns alike, as far as
     the map goes; cells may overlap.  The top is the maximum of each cell, and 0 for one that is off the map.
 
-    The gradient goes to the first of equal maxima; the regions get none.  A NaN is the maximum of its cell.
+    The gradient goes to the first of equal maxima; the regions get none.  A NaN is the maximum of its cell.  (The fork
+    gives no gradient for a region that ends before it begins, which counts as one row or column.)
 
     Source: Girshick, "Fast R-CNN", ICCV 2015, `roi_pooling_layer.cpp` there.
 

@@ -25,6 +25,8 @@ class SmoothL1LossOHEM(SmoothL1):
     `loss_param { normalization }`: VALID (default) and FULL divide by N·H·W, BATCH_SIZE by N, PRE_FIXED by
     `pre_fixed_normalizer`, NONE by 1; never by less than 1.
 
+    The fork's gradient leaves out the factor w, which makes no difference where w is 0 or 1; here it is in.
+
     Source: Shrivastava et al., "Training region-based object detectors with online hard example mining", CVPR 2016;
     `smooth_L1_loss_ohem_layer.cpp` there.
     """

@@ -18,7 +18,8 @@ class SoftmaxWithLossOHEM(SoftmaxLoss):
     `loss_param` is that of SoftmaxWithLoss.
 
     Source: Shrivastava et al., "Training region-based object detectors with online hard example mining", CVPR 2016;
-    `softmax_loss_ohem_layer.cpp` there, whose CPU code does not set the third top of ignored labels.
+    `softmax_loss_ohem_layer.cpp` there, whose CPU code does not set the third top of ignored labels and
+    leaves other terms out of the sum where there are any; its GPU code does as here.
     """
 
     fork = "YuwenXiong/py-R-FCN (its Caffe; also intel/caffe)"
