@@ -18,8 +18,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
+
+_TABLE = Path(__file__).with_name("table.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Reading:
 
 @cache
 def _text() -> str:
-    return files(__package__).joinpath("table.toml").read_text("utf-8")
+    return _TABLE.read_text("utf-8")
 
 
 @cache

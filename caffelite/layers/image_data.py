@@ -68,6 +68,11 @@ class ImageData(LabelledImages):
             f"new_height: {settings.new_height} and new_width: {settings.new_width} must both be given, or neither",
             "image_data_param.new_height",
         )
+        both = settings.HasField("is_color") and settings.HasField("images_in_color")
+        self.expect(
+            not both, "images_in_color and is_color are both given", "image_data_param.images_in_color", "keep is_color"
+        )
+        self.colours = "colour" if settings.is_color and settings.images_in_color else "gray"
         self.check_feed()
         self.check_transform()
 
@@ -90,4 +95,4 @@ class ImageData(LabelledImages):
         self.require(settings.rand_skip <= len(listed.labels), "image_data_param.rand_skip", rule)
         self.raise_faults()
         size = (int(settings.new_height), int(settings.new_width)) if settings.new_height else None
-        return ImageTable(listed, "colour" if settings.is_color else "gray", size, self.cache_budget)
+        return ImageTable(listed, self.colours, size, self.cache_budget)

@@ -126,6 +126,16 @@ def test_several_labels_are_columns_of_the_top(tmp_path: Path) -> None:
         assert batch(layer)[1].tolist() == [[1, 0.5], [2, -3], [1, 0.5]]
 
 
+def test_another_name_of_is_color(ten: Path) -> None:
+    """`images_in_color`, of Evolving-AI-Lab/fooling."""
+    with opened(layer_from(image_layer(ten, "images_in_color: false"))) as gray:
+        assert gray.shapes([])[0][1] == 1
+    with opened(layer_from(image_layer(ten, "images_in_color: true"))) as colour:
+        assert colour.shapes([])[0][1] == 3
+    with pytest.raises(LayerError, match="images_in_color and is_color are both given"):
+        layer_from(image_layer(ten, "images_in_color: true is_color: false"))
+
+
 def test_images_of_different_sizes_are_resized_or_cropped_to_one(tmp_path: Path) -> None:
     path = image_list(tmp_path, [(4, 5), (6, 4), (9, 9)])
     for settings, transform in (("new_height: 4 new_width: 4", ""), ("", "crop_size: 4")):
