@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from ..errors import Fault, nearest
 from .tree import Document, Field, Scalar
 
-_ROOTS = {"NetParameter": "a net", "SolverParameter": "a solver"}
+_ROOTS = {"NetParameter": "a net", "SolverParameter": "a solver", "LabelMap": "a label map"}
 
 
 class Level(NamedTuple):

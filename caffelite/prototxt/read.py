@@ -80,7 +80,8 @@ def survey(text: str, message_type: type[M], file: str | None = None) -> Loaded[
     """
     document, findings = parse(text, file)
     roots = [proto.NetParameter.DESCRIPTOR, proto.SolverParameter.DESCRIPTOR]
-    stranger = other_kind(document, message_type.DESCRIPTOR, roots) if message_type.DESCRIPTOR in roots else None
+    others = [*roots, proto.LabelMap.DESCRIPTOR]
+    stranger = other_kind(document, message_type.DESCRIPTOR, others) if message_type.DESCRIPTOR in roots else None
     if stranger is not None:
         raise PrototxtError(stranger)
     message = build(document, message_type, findings)

@@ -359,6 +359,13 @@ def test_a_solver_given_as_a_net_is_told_once() -> None:
     )
 
 
+def test_a_label_map_given_as_a_net_is_told_once() -> None:
+    assert one_line('item { name: "cat" label: 1 display_name: "cat" } item { name: "dog" label: 2 }') == (
+        "this describes a label map, and a net was expected",
+        "a net is made of layer { … } blocks; a solver file names it in net",
+    )
+
+
 def test_a_thousand_faults_are_listed_and_the_rest_is_counted_however_many_warnings_there_are() -> None:
     text = "force_backward: TRUE\n" * 1500 + "".join(f"strange_{number}: 1\n" for number in range(1200))
     with pytest.raises(PrototxtError) as caught:
