@@ -1,4 +1,4 @@
-"""docs/dialects.md from the table of dialects and the layer types that came from forks:
+"""docs/dialects.md from the tables of dialects and the layer types that came from forks:
 `python -m caffelite.commands._dialect_docs docs/dialects.md`."""
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from ._layer_docs import anchor, title
 
 HEAD = """# The dialects of Caffe
 
-Made from `caffelite/dialects/table.toml` and the layers' own files by `make docs`.
+Made from the tables of `caffelite/dialects` and the layers' own files by `make docs`.
 
 Caffe had many forks, and files written for them ask for what Caffe itself never knew. What is common and well defined
 is built here under the fork's own names: its layer types, and its settings, which `protos/caffe.proto` explains. The
 numbers of these fields are ours, as forks gave one number to different things; a fork's trained weights are found by
 the names of their layers all the same. What only chooses how the same is computed is passed over with a note. What is
 known and not built is an error that says whose it is. `caffelite check` tells all of this of a file, and
-`caffelite upgrade` changes none of it.
+`caffelite upgrade` writes second names of types as the plain ones; where it lays a setting out anew, what has no effect
+is left out.
 """
 
 

@@ -73,8 +73,11 @@ class ImageFiles:
 
     def fault(self, index: int, message: str, help: str | None = None) -> Fault:
         """A fault of this file: `message` goes on after its name."""
-        place = Place(str(self.listed_in), int(self.line_numbers[index]))
-        return Fault(f'image "{self.root}{self.names[index]}" {message}', place, help, code="CL405")
+        return Fault(f'image "{self.root}{self.names[index]}" {message}', self.place(index), help, code="CL405")
+
+    def place(self, index: int) -> Place:
+        """The line of the list that names this file."""
+        return Place(str(self.listed_in), int(self.line_numbers[index]))
 
     def bytes_of(self, index: int) -> bytes:
         """The file's content.

@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .resize import resize
+from .colours import saturated
+from .resize import ONE, nearest, places, resize
 
 Interpolation = Literal["linear", "area", "nearest", "cubic", "lanczos4"]
 Bytes = NDArray[np.uint8]
 Taps = tuple[NDArray[np.int64], NDArray[Any]]
 """For each place the pixels it is made of, and their weights: places × taps each."""
 
-_ONE = 2048
 _CUBIC = np.float32(-0.75)
 
 
@@ -31,22 +31,19 @@ def interpolated(image: Bytes, height: int, width: int, how: Interpolation) -> B
     return _METHODS[how](image, height, width)
 
 
-def _nearest(image: Bytes, height: int, width: int) -> Bytes:
-    rows, columns = (
-        np.minimum(np.floor(np.arange(wanted) * (1 / (wanted / size))).astype(np.int64), size - 1)
-        for size, wanted in zip(image.shape[1:], (height, width), strict=True)
-    )
-    return image[:, rows[:, np.newaxis], columns]
+def _summed(image: Bytes, rows: Taps, columns: Taps, kind: Any) -> NDArray[Any]:
+    """What the pixels of each place sum up to, in numbers of this kind: along rows first."""
+    (down, by_rows), (right, by_columns) = rows, columns
+    across = np.zeros((*image.shape[:2], len(right)), kind)
+    for tap in range(right.shape[1]):
+        across += image[:, :, right[:, tap]] * by_columns[:, tap]
+    total = np.zeros((len(image), len(down), len(right)), kind)
+    for tap in range(down.shape[1]):
+        total += across[:, down[:, tap]] * by_rows[:, tap, np.newaxis]
+    return total
 
 
 # -- weights of 11 bits -----------------------------------------------------------------------------------------------
-
-
-def _places(size: int, wanted: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The pixel at or before each place, and how far beyond it."""
-    at = ((np.arange(wanted) + 0.5) * (1 / (wanted / size)) - 0.5).astype(np.float32)
-    before = np.floor(at)
-    return before.astype(np.int64), at - before
 
 
 def _cubic_weights(beyond: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -77,18 +74,12 @@ def _lanczos_weights(beyond: NDArray[np.float32]) -> NDArray[np.float32]:
 def _filtered(image: Bytes, height: int, width: int, weigh: Callable[[Any], Any]) -> Bytes:
     taps: list[Taps] = []
     for size, wanted in zip(image.shape[1:], (height, width), strict=True):
-        before, beyond = _places(size, wanted)
-        weights = np.rint(weigh(beyond) * np.float32(_ONE)).clip(-32768, 32767).astype(np.int64)
+        before, beyond = places(size, wanted)
+        weights = np.rint(weigh(beyond) * np.float32(ONE)).clip(-32768, 32767).astype(np.int64)
         count = weights.shape[1]
         pixels = before[:, np.newaxis] + np.arange(count) - (count // 2 - 1)
         taps.append((pixels.clip(0, size - 1), weights))
-    (rows, by_rows), (columns, by_columns) = taps
-    across = np.zeros((*image.shape[:2], width), np.int64)
-    for tap in range(columns.shape[1]):
-        across += image[:, :, columns[:, tap]] * by_columns[:, tap]
-    total = np.zeros((len(image), height, width), np.int64)
-    for tap in range(rows.shape[1]):
-        total += across[:, rows[:, tap]] * by_rows[:, tap, np.newaxis]
+    total = _summed(image, taps[0], taps[1], np.int64)
     return ((total + (1 << 21)) >> 22).clip(0, 255).astype(np.uint8)
 
 
@@ -109,14 +100,8 @@ def _area(image: Bytes, height: int, width: int) -> Bytes:
         return _filtered_area(image, height, width)
     if all(size % wanted == 0 for size, wanted in sizes):
         return _whole_area(image, height, width)
-    (rows, by_rows), (columns, by_columns) = (_shares(size, wanted) for size, wanted in sizes)
-    across = np.zeros((*image.shape[:2], width), np.float32)
-    for tap in range(columns.shape[1]):
-        across += image[:, :, columns[:, tap]] * by_columns[:, tap]
-    total = np.zeros((len(image), height, width), np.float32)
-    for tap in range(rows.shape[1]):
-        total += across[:, rows[:, tap]] * by_rows[:, tap, np.newaxis]
-    return np.rint(total).clip(0, 255).astype(np.uint8)
+    rows, columns = (_shares(size, wanted) for size, wanted in sizes)
+    return saturated(_summed(image, rows, columns, np.float32))
 
 
 def _whole_area(image: Bytes, height: int, width: int) -> Bytes:
@@ -162,9 +147,9 @@ def _filtered_area(image: Bytes, height: int, width: int) -> Bytes:
         beyond = ((place + 1) - (before + 1) * grown).astype(np.float32)
         beyond = np.where(beyond <= 0, np.float32(0), beyond - np.floor(beyond))
         pair = np.stack([1 - beyond, beyond], axis=1)
-        weights = np.rint(pair * np.float32(_ONE)).astype(np.int64)
+        weights = np.rint(pair * np.float32(ONE)).astype(np.int64)
         over = before >= size - 1
-        weights[over] = (_ONE, 0)
+        weights[over] = (ONE, 0)
         taps.append((np.stack([before, before + 1], axis=1).clip(0, size - 1), weights))
     (rows, by_rows), (columns, by_columns) = taps
     across = sum(image[:, :, columns[:, tap]].astype(np.int64) * by_columns[:, tap] for tap in range(2))
@@ -176,7 +161,7 @@ def _filtered_area(image: Bytes, height: int, width: int) -> Bytes:
 _METHODS: dict[Interpolation, Callable[[Bytes, int, int], Bytes]] = {
     "linear": resize,
     "area": _area,
-    "nearest": _nearest,
+    "nearest": nearest,
     "cubic": _cubic,
     "lanczos4": _lanczos4,
 }

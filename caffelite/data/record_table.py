@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import DataError, Fault
 from .cache import Array, Images
-from .datum import Decoder
-from .image import Colour, Picture
-from .label_counts import LabelCounts, count_datum_labels
+from .database_table import DatabaseTable
 from .order import Rows
-from .sources import Source, release
-from .table import Table
 
 _BLOCK_BYTES = 1 << 20
 """Small raw records are read and decoded so many at once, which costs little more than a few."""
 
 
-class RecordTable(Table):
-    """The records of a source, numbered in the order of their keys.
+class RecordTable(DatabaseTable):
+    """Records of plain Datum."""
 
-    Reading is done by one thread at a time, decoding side by side.
-    """
-
-    def __init__(self, source: Source, colour: Colour = "as stored", budget: int | None = None) -> None:
-        """`source` was acquired for this table, which releases it."""
-        super().__init__(np.empty(len(source), np.float32), budget)
-        self._source: Source | None = source
-        self._reader = source.reader()
-        self._decoder = Decoder(colour, lazily=True)
-        self._block = 1
-        if not len(source):
-            self.close()
-            raise DataError(f'the database "{source.path}" has no records', code="CL403")
+    _block = 1
+    """Records read at once."""
 
     @property
     def met_raw(self) -> bool:
         """Whether a record was not an encoded image."""
         return self._decoder.met_raw
-
-    def first(self) -> Array | Picture:
-        return self.records(np.zeros(1, np.int64)).images[0]
-
-    def _key(self, row: int) -> str:
-        with self._lock:
-            return self._reader.key(row)
 
     def _read(self, rows: Rows) -> Images:
         with self._lock:
@@ -75,17 +52,3 @@ class RecordTable(Table):
             records = self._decoder(self._reader.take(rows.tolist()), lambda index: self._reader.key(int(rows[index])))
             self.labels[rows] = records.labels
             self._cache.keep(rows, records.images)
-
-    def fault(self, row: int, message: str, help: str | None = None) -> Fault:
-        return Fault(f'record "{self._key(row)}" {message}', help=help)
-
-    def label_counts(self) -> LabelCounts:
-        with self._lock:
-            return count_datum_labels(self._reader, len(self))
-
-    def close(self) -> None:
-        with self._lock:
-            if self._source is not None:
-                self._reader.close()
-                release(self._source)
-                self._source = None

@@ -19,6 +19,7 @@ from ..errors import DataError
 from ..proto import ResizeParameter, TransformationParameter
 from ..runtime import seeds
 from . import noise
+from .colours import saturated
 from .interpolation import Interpolation, interpolated
 
 Bytes = NDArray[np.uint8]
@@ -265,8 +266,8 @@ def resized(image: Bytes, param: Any, generator: np.random.Generator) -> Bytes:
         mode = _BORDERS[param.pad_mode]
         return np.pad(inner, sides, mode)
     result = np.empty((len(image), height, width), np.uint8)
-    values = np.rint(np.array(param.pad_value or [0], np.float64)).clip(0, 255)
-    result[...] = values.astype(np.uint8)[:, np.newaxis, np.newaxis]
+    values = saturated(np.array(param.pad_value or [0], np.float64))
+    result[...] = values[:, np.newaxis, np.newaxis]
     result[:, above : above + tall, left : left + wide] = inner
     return result
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 Ints = NDArray[Any]
 
-_WEIGHT_ONE = 2048
+ONE = 2048
+"""The whole, in weights of 11 bits."""
 
 
-def _taps(size: int, wanted: int) -> tuple[Ints, NDArray[np.float32]]:
+def places(size: int, wanted: int) -> tuple[Ints, NDArray[np.float32]]:
     """For each of `wanted` places along an axis of `size` pixels the pixel at or before it, and how far beyond it."""
     step = 1.0 / (wanted / size)
     at = ((np.arange(wanted) + 0.5) * step - 0.5).astype(np.float32)
@@ -27,20 +28,20 @@ def _taps(size: int, wanted: int) -> tuple[Ints, NDArray[np.float32]]:
 
 def _weights(beyond: NDArray[np.float32]) -> tuple[Ints, Ints]:
     """The weights of the two pixels; together 2048."""
-    return tuple(np.rint(part * np.float32(_WEIGHT_ONE)).astype(np.int32) for part in (1 - beyond, beyond))  # type: ignore[return-value]
+    return tuple(np.rint(part * np.float32(ONE)).astype(np.int32) for part in (1 - beyond, beyond))  # type: ignore[return-value]
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """A C×H×W image as C×height×width."""
     if image.shape[1:] == (height, width):
         return image
-    left, beyond = _taps(image.shape[2], width)
+    left, beyond = places(image.shape[2], width)
     beyond[(left < 0) | (left >= image.shape[2] - 1)] = 0
     left = left.clip(0, image.shape[2] - 1)
     right = (left + 1).clip(max=image.shape[2] - 1)
     left_weight, right_weight = _weights(beyond)
 
-    above, beyond = _taps(image.shape[1], height)
+    above, beyond = places(image.shape[1], height)
     upper_weight, lower_weight = (weight[:, np.newaxis] for weight in _weights(beyond))
     pairs = np.concatenate([above, above + 1]).clip(0, image.shape[1] - 1)
     rows, row_of = np.unique(pairs, return_inverse=True)

@@ -72,6 +72,14 @@ class Table(ABC):
     def fault(self, row: int, message: str, help: str | None = None) -> Fault:
         """A fault of one image: `message` goes on after its name."""
 
+    def label_size(self) -> int:
+        """How many bytes have to be read to know a label, about; 0 where all are known."""
+        return 0
+
+    def labels_of(self, rows: Rows) -> NDArray[np.float32]:
+        """The labels of these numbers; no image is decoded."""
+        return self.labels[rows]
+
     @abstractmethod
     def label_counts(self) -> LabelCounts:
         """How often each label occurs; no image is decoded."""

@@ -22,6 +22,7 @@ from ..runtime import seeds
 from .augment import Amounts, Augmentation
 from .cache import Array, Images, arrays, together
 from .image import Picture, pixels_of
+from .mean import Mean
 from .patches import Patches
 from .reshaping import Reshaping
 from .room import Room
@@ -42,7 +43,6 @@ few in one thread, which is faster than waking up others."""
 _WORDS = 4
 """Random 64-bit words a record has to itself: one step of Philox's counter.  Used: mirror, row and column of the crop,
 its size."""
-
 
 _ACROSS = 2
 """The channel of a flow image that holds how far things move to the right."""
@@ -111,13 +111,10 @@ class Transform:
         self.patches = Patches(param, phase)
         self.reshaping = Reshaping(param, self.crop)
         self.flow = bool(param.flow and param.mirror)
-        self._mean_file = mean
-        self._mean_values = np.array(param.mean_value, np.float32)
-        self._has_mean = mean is not None or len(self._mean_values) > 0
-        self._only_scales = not (self.crop or self.mirror or self.augments or self._has_mean)
+        self._mean = Mean(mean, param.mean_value, self.crop, self.reshaping)
+        self._only_scales = not (self.crop or self.mirror or self.augments or self._mean.given)
         self._places = places
         self._room = Room()
-        self._prepared: dict[tuple[torch.device, bool, int], tuple[Tensor, Tensor]] = {}
 
     def shape(self, image: tuple[int, ...], policy: int = 0) -> tuple[int, int, int]:
         """The transformed shape of a C×H×W image; `policy`: by which of several resize_param.
@@ -128,12 +125,9 @@ class Transform:
         faults = [self._fault(field, message) for message, field in self.reshaping.misfits(image[0])]
         image = self.reshaping.shape(image, policy)
         channels, height, width = image
-        faults += self._crop_faults(height, width) + self._mean_faults(image)
-        if len(self._mean_values) not in (0, 1, channels):
-            rule = "one mean_value, or as many as channels"
-            faults.append(
-                self._fault("mean_value", f"expected {rule} ({channels}), got {len(self._mean_values)} mean_value")
-            )
+        faults += self._crop_faults(height, width)
+        for message, field, help, code in self._mean.misfits(image):
+            faults.append(self._fault(field, message, help, code))
         if self.augments:
             size = self.crop or (height, width)
             misfits = self.augmentation.misfits(channels, (height, width), size)
@@ -148,25 +142,6 @@ class Transform:
         square = self.crop[0] == self.crop[1]
         what = f"crop_size {self.crop[0]}" if square else f"a crop of {by(self.crop)}"
         return [self._fault("crop_size" if square else "crop_h", f"{what} is larger than the {height}×{width} image")]
-
-    def _mean_faults(self, image: tuple[int, ...]) -> list[Fault]:
-        mean = self._mean_file
-        if mean is None:
-            return []
-        if self.reshaping.centred:
-            assert self.crop is not None
-            if mean.shape[0] == image[0] and mean.shape[1] >= self.crop[0] and mean.shape[2] >= self.crop[1]:
-                return []
-            message = f"the mean file is {by(mean.shape)}, the crop {by((image[0], *self.crop))}"
-            return [self._fault("mean_file", message)]
-        if self.reshaping.random:
-            message, help = "a mean file does not fit images of random sizes", "give mean_value instead"
-            return [self._fault("mean_file", message, help)]
-        if mean.shape == image:
-            return []
-        message = f"the mean file is {by(mean.shape)}, the image {by(image)}"
-        help = "caffelite data compute-mean makes the mean of a database, of its images' size"
-        return [self._fault("mean_file", message, help, "CL607")]
 
     def _fault(self, field: str, message: str, help: str | None = None, code: str = "CL406") -> Fault:
         return Fault(message, self._places(f"transform_param.{field}"), help, code=code)
@@ -324,9 +299,7 @@ class Transform:
             for image, (_, _, turned) in zip(result, windows, strict=True):
                 if turned:
                     image[_ACROSS] = 255 - image[_ACROSS]
-        means = self._means(result)
-        if means is not None:
-            self._take_off(means, result, windows)
+        self._mean.take_off(result, windows)
         if self.scale != 1:
             result *= float(self.scale)
         if choices.amounts is not None and choices.amounts.holes is not None:
@@ -339,43 +312,6 @@ class Transform:
         if choices.amounts.gain is not None:
             images = self.augmentation.toned(images.float(), choices.amounts, 255.0 if choices.bytes else None)
         return images
-
-    def _take_off(self, means: tuple[Tensor, Tensor], images: Tensor, windows: list[Window]) -> None:
-        """Subtract the mean, in place: of each channel, or what the mean file has where an image was cut out."""
-        height, width = images.shape[2:]
-        if self._mean_file is None:
-            images -= means[0]
-            return
-        if self.reshaping.centred:
-            windows = [(0, 0, turned) for _, _, turned in windows]
-        same = len(set(windows)) == 1
-        for image, (row, column, turned) in zip([images] if same else images, windows, strict=not same):
-            first = means[turned].shape[2] - column - width if turned else column
-            image -= means[turned][:, row : row + height, first : first + width]
-
-    def _means(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The mean as it lies best beside these images, and the same mirrored; mean values as one row of an image."""
-        if not self._has_mean:
-            return None
-        key = (images.device, _interleaved(images), images.shape[3] if self._mean_file is None else 0)
-        if key not in self._prepared:
-            mean = self._mean_file
-            if mean is not None and self.reshaping.centred:
-                above, left = (mean.shape[1] - images.shape[2]) // 2, (mean.shape[2] - images.shape[3]) // 2
-                mean = mean[:, above : above + images.shape[2], left : left + images.shape[3]]
-            if mean is None:
-                values = self._mean_values.reshape(-1, 1, 1)
-                mean = np.broadcast_to(values, (images.shape[1], 1, images.shape[3]))
-            if key[1]:
-                mean = np.ascontiguousarray(mean.transpose(1, 2, 0)).transpose(2, 0, 1)
-            tensor = torch.from_numpy(mean.copy("K")).to(images.device)
-            self._prepared[key] = (tensor, tensor.flip(2))
-        return self._prepared[key]
-
-
-def _interleaved(images: Tensor) -> bool:
-    """Whether the channels of a pixel lie side by side."""
-    return not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
 
 
 def _window(image: Array | Picture, row: int, column: int, turned: bool, height: int, width: int) -> Tensor:

@@ -77,7 +77,7 @@ def _several(folders: ImageFiles, labels: list[list[int]], classes: int) -> NDAr
         for label in here:
             if not 0 <= label < classes:
                 message = f"a label must be a class from 0 to {classes - 1}, got {label}"
-                raise DataError(Fault(message, Place(str(folders.listed_in), int(folders.line_numbers[row]))))
+                raise DataError(Fault(message, folders.place(row)))
             table[row, label] = 1
     return table
 
@@ -135,8 +135,8 @@ class Videos(Table):
 
     def fault(self, row: int, message: str, help: str | None = None) -> Fault:
         """Names the video's folder and its line in the list."""
-        place = Place(str(self._folders.listed_in), int(self._folders.line_numbers[row]))
-        return Fault(f'video "{self._folders.root}{self._folders.names[row]}": {message}', place, help)
+        name = f"{self._folders.root}{self._folders.names[row]}"
+        return Fault(f'video "{name}": {message}', self._folders.place(row), help)
 
     def label_counts(self) -> LabelCounts:
         return count_labels(self.labels)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, Fault, Place
+from ..errors import DataError, Fault
 from .image_files import ImageFiles, read_lines
 from .transform_param import by
 
@@ -44,8 +44,7 @@ class VoxelFiles:
 
     def fault(self, row: int, message: str) -> DataError:
         """An error about one clip: `message` goes on after its name."""
-        place = Place(str(self._files.listed_in), int(self._files.line_numbers[row]))
-        return DataError(Fault(f'clip "{self._files.names[row]}" {message}', place))
+        return DataError(Fault(f'clip "{self._files.names[row]}" {message}', self._files.place(row)))
 
     def shape(self, row: int) -> tuple[int, ...]:
         """Channels, length, height and width of a clip.

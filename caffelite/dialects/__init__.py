@@ -1,27 +1,30 @@
-"""What the forks of Caffe added to its files, by name: a table that is data (`table.toml`).
+"""What the forks of Caffe added to its files, by name: two tables that are data.
 
-The original never numbered what its forks invented, and their numbers clash, so a name is all that tells.  The table
-knows four kinds of things:
+The original never numbered what its forks invented, and their numbers clash, so a name is all that tells.
+
+`types.toml` knows names of layer types that are built here under another name or in several meanings:
 
 - an *alias*: a second name of a layer type, for another code that computes the same;
 - a *reading*: a layer type that means different things in different forks, and the fields that tell them apart;
-- what has *no effect* here: settings that choose among ways to compute the same (engines, math types, memory);
-- what is *foreign*: known by owner and meaning, and not built.
+- a *python* class: a Python layer of a well-known project that caffelite computes itself.
 
-What is built of a fork is no entry here, but an ordinary field of `protos/caffe.proto` and an ordinary layer.  The
-table is read when something is first looked up in it: a file of plain Caffe never asks.
+`foreign.toml` knows what is not built:
+
+- what has *no effect* here: settings that choose among ways to compute the same (engines, math types, memory);
+- what is *foreign*: known by owner and meaning.
+
+What else is built of a fork is no entry here, but an ordinary field of `protos/caffe.proto` and an ordinary layer.
+Every net asks the first table, which is small; the second is read when a name is met that the schema lacks.
 """
 
 from __future__ import annotations
 
-import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-_TABLE = Path(__file__).with_name("table.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +71,23 @@ class Reading:
 
 
 @cache
-def _text() -> str:
-    return _TABLE.read_text("utf-8")
+def _table(name: str) -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text("utf-8"))
 
 
-@cache
-def _table() -> dict[str, Any]:
-    import tomllib
+def _types() -> dict[str, Any]:
+    return _table("types")
 
-    return tomllib.loads(_text())
+
+def _foreign() -> dict[str, Any]:
+    return _table("foreign")
 
 
 @cache
 def _entries(kind: str) -> Mapping[tuple[str, str], Known]:
     """(message, name) → what is known, of one kind of entry."""
     found = {}
-    for entry in _table().get(kind, []):
+    for entry in _foreign()[kind]:
         known = Known(entry["fork"], entry["meaning"], entry.get("effect", True), entry.get("instead"))
         for holder in entry.get("of", [""]):
             for name in entry["names"]:
@@ -92,8 +96,8 @@ def _entries(kind: str) -> Mapping[tuple[str, str], Known]:
 
 
 def table() -> Mapping[str, Any]:
-    """The whole table, by kind of entry, as it stands in the file."""
-    return _table()
+    """Both tables, by kind of entry, as they stand in the files."""
+    return _types() | _foreign()
 
 
 def field(message: str, name: str) -> Known | None:
@@ -117,26 +121,20 @@ def layer_type(name: str) -> Known | None:
 def _aliases() -> Mapping[str, tuple[str, Known]]:
     return {
         name: (type_name, Known(entry["fork"], entry["meaning"], effect=False))
-        for entry in _table().get("alias", [])
+        for entry in _types()["alias"]
         for name, type_name in entry["types"].items()
     }
 
 
-@cache
-def _keys() -> frozenset[str]:
-    """What stands before a text: all aliases are among it, and for other layer types nothing need be parsed."""
-    return frozenset(re.findall(r'([^\s"]+)"? = "', _text()))
-
-
 def alias(layer_type: str) -> tuple[str, Known] | None:
     """The layer type that a fork has under this name as well, and what is known of the name."""
-    return _aliases().get(layer_type) if layer_type in _keys() else None
+    return _aliases().get(layer_type)
 
 
 @cache
 def readings(layer_type: str) -> tuple[Reading, ...]:
     """The meanings of a layer type that has several; none for one that has one meaning."""
-    for entry in _table().get("reading", []):
+    for entry in _types()["reading"]:
         if entry["type"] == layer_type:
             return tuple(
                 Reading(
@@ -155,12 +153,12 @@ def readings(layer_type: str) -> tuple[Reading, ...]:
 
 @cache
 def ambiguous() -> frozenset[str]:
-    """The layer types that have several meanings; for all nets, so the table is not parsed for it."""
-    return frozenset(re.findall(r'(?m)^\[\[reading\]\]\ntype = "([^"]+)"', _text()))
+    """The layer types that have several meanings."""
+    return frozenset(entry["type"] for entry in _types()["reading"])
 
 
 def python_class(code: str) -> str | None:
     """The class of a Python layer, "module.class", that caffelite computes itself: its name, which is the `dialect` of
     that layer; None for any other."""
-    known = {name for entry in _table().get("python", []) for name in entry["names"]}
+    known = {name for entry in _types()["python"] for name in entry["names"]}
     return code.rpartition(".")[2] if code in known else None

@@ -115,6 +115,9 @@ class Layer:
     """As many tops as bottoms (Caffe's EqualNumBottomTopBlobs)."""
     loss: ClassVar[bool] = False
     """A loss: its first top has loss_weight 1 unless told otherwise, and may be left out of the prototxt."""
+    activation: ClassVar[str] = ""
+    """The layer type whose work a loss does as well (SoftmaxWithLoss: Softmax), and which stands for it where a net is
+    used."""
     sharing_bottoms: ClassVar[bool] = False
     """Its tops are its bottoms, unchanged (Split): the plan may pass the tensor on without a copy."""
     rereads: ClassVar[Literal["", "bottom", "top"]] = ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import LayerError
 from .base import Shape
-from .losses import LossLayer
+from .losses import LossLayer, expect_label_each
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,8 +21,7 @@ class ByClasses(LossLayer):
         features, labels = bottoms
         tops = self.top_shapes(bottoms)
         self.raise_faults()
-        one = f"needs one label per sample: {features[0]}, got {math.prod(labels)} labels of shape {labels}"
-        self.expect(math.prod(labels) == features[0], one, "bottom[1]")
+        expect_label_each(self, labels, features[0])
         return tops
 
     def classes(self, bottoms: Sequence[Tensor]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..data import transform_param
@@ -110,13 +111,17 @@ class FedLayer(SourceLayer):
         names, why = ("distort_param", "expand_param", "emit_constraint"), "only AnnotatedData reads it"
         return [fault for name in names for fault in self.without_effect(f"transform_param.{name}", why)]
 
+    def mean_in(self, path: Path) -> Floats:
+        """The mean in a file."""
+        return read_mean(path)
+
     def read_mean_file(self) -> Floats | None:
         """The mean image that transform_param names, if it names one."""
         if not self.param.transform_param.HasField("mean_file"):
             return None
         field = "transform_param.mean_file"
         with told_by(self, field):
-            return read_mean(find(self.param.transform_param.mean_file, folder_of(self, field)))
+            return self.mean_in(find(self.param.transform_param.mean_file, folder_of(self, field)))
 
     @property
     def cache_budget(self) -> int | None:

@@ -10,21 +10,23 @@ import numpy as np
 from ..data.cache import Images
 from ..data.label_counts import LabelCounts
 from ..data.lazily import Image, Lazily
-from ..data.order import Order, Rows
+from ..data.order import Rows
 from ..data.table import Table
 from ..data.telling import told_by
+from ..data.transform_param import by
 from ..errors import DataError
 from .base import Shape
 from .fed import Batch, FedLayer
+from .fed_by_rows import FedByRows
 
 if TYPE_CHECKING:
     from ..data.transform import Transform
 
 
-class LabelledImages(FedLayer):
+class LabelledImages(FedByRows):
     """A layer whose tops are images, N×C×H×W, and their labels, N or N×K, or the images alone.
 
-    A type says which table it reads (`open_table`), whether in a new order every epoch, and where it begins.
+    A type says which table it reads (`open_table`).
 
     Attributes:
         makes_equal: what the user can set so that images of different sizes become equal, for messages.
@@ -32,14 +34,12 @@ class LabelledImages(FedLayer):
 
     opened = frozenset({"_feed", "_table", "_transform"})
 
-    shuffled: bool = False
     makes_equal: str
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._table: Table | None = None
         self._transform: Transform | None = None
-        self._order: tuple[int, Order, int] | None = None
 
     def open_table(self) -> Table:
         """The table, opened for this layer, which closes it.
@@ -48,10 +48,6 @@ class LabelledImages(FedLayer):
             DataError: it cannot be opened.
         """
         raise NotImplementedError
-
-    def begins_at(self, seed: int) -> int:
-        """The position in the order at which the stream begins."""
-        return 0
 
     @property
     def table(self) -> Table:
@@ -89,16 +85,8 @@ class LabelledImages(FedLayer):
         batch = self.batch_size
         return [(batch, *image), (batch, *table.labels.shape[1:])][: len(self.param.top)]
 
-    def _rows(self, seed: int, position: int) -> Rows:
-        """The numbers of the records in the batch at a position of the stream."""
-        if self._order is None or self._order[0] != seed:
-            order = Order(len(self.table), (seed, self.name) if self.shuffled else None)
-            self._order = (seed, order, self.begins_at(seed))
-        _, order, begin = self._order
-        return order.rows(position + begin, self.batch_size)
-
     def load(self, seed: int, position: int) -> Batch:
-        rows, transform = self._rows(seed, position), self.transform
+        rows, transform = self.rows_at(seed, position), self.transform
         records = self.table.records(rows)
         images = self._checked(records.images, rows)
         return Batch((records.labels,), transform.choose(images, seed, self.name, position), transform)
@@ -113,20 +101,22 @@ class LabelledImages(FedLayer):
 
         def checked(index: int) -> Image:
             image = images[index]
-            if image.shape != first:
-                self._refuse_unless(wanted, first, image, int(rows[index]))
+            self._refuse_misfit(wanted, first, image, int(rows[index]))
             return image
 
         return Lazily(len(images), checked)
 
-    def _refuse_unless(self, wanted: Shape, first: Shape, image: Image, row: int) -> None:
+    def _refuse_misfit(self, wanted: Shape, first: Shape, image: Image, row: int, policy: int = 0) -> None:
+        """Raise unless an image comes out in the wanted shape, as the first of its batch does; `policy`: by which of
+        several resize_param."""
+        if image.shape == first:
+            return
         try:
-            fits = self.transform.shape(image.shape) == wanted
+            fits = self.transform.shape(image.shape, policy) == wanted
         except DataError as error:
             raise DataError(self.table.fault(row, f"does not fit: {error.faults[0].message}")) from error
-        if not fits:
-            here, there = ("×".join(map(str, shape)) for shape in (image.shape, first))
-            message = f"is {here}, but the first of its batch is {there}"
+        if not fits and self.batch_size > 1:
+            message = f"is {by(image.shape)}, but the first of its batch is {by(first)}"
             raise DataError(self.table.fault(row, message, self.makes_equal))
 
     def label_counts(self, top: int) -> LabelCounts:

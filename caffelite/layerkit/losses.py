@@ -29,14 +29,6 @@ _LABELS_END = 2**31
 """What does not fit into the int32 of an ignore_label begins here."""
 
 
-def unweighed(layer: Layer) -> list[Fault]:
-    """Warnings about class weights given to a loss that takes none."""
-    settings = layer.settings("loss_param")
-    given = [field for field in ("weight_by_label_freqs", "class_weighting") if getattr(settings, field)]
-    why, help = "has no effect: this loss does not weigh classes", "leave it out"
-    return [layer.fault(f"{field} {why}", f"loss_param.{field}", help, "warning") for field in given]
-
-
 class LossLayer(Layer):
     """Base of losses over (scores, labels): one 0-d top with loss_weight 1, no gradient to the labels
     (`src/caffe/layers/loss_layer.cpp`)."""
@@ -59,7 +51,21 @@ class LossLayer(Layer):
         return [(), scores][: max(1, len(self.param.top))]
 
     def warnings(self) -> list[Fault]:
-        return unweighed(self)
+        settings = self.settings("loss_param")
+        given = [field for field in ("weight_by_label_freqs", "class_weighting") if getattr(settings, field)]
+        why, help = "has no effect: this loss does not weigh classes", "leave it out"
+        return [self.fault(f"{field} {why}", f"loss_param.{field}", help, "warning") for field in given]
+
+
+class PairLoss(LossLayer):
+    """Base of losses over a and b, N×…, with as many elements per sample, in any shape; both get a gradient."""
+
+    ungraded = frozenset()
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        tops = self.top_shapes(bottoms)
+        expect_as_many(self, *bottoms)
+        return tops
 
 
 class ClassLoss(LossLayer):
@@ -190,11 +196,7 @@ class SampleLoss(ClassLoss):
         scores, labels = bottoms
         tops = self.top_shapes(bottoms)
         self.raise_faults()
-        self.expect(
-            math.prod(labels) == scores[0],
-            f"needs one label per sample: {scores[0]}, got {math.prod(labels)} labels of shape {labels}",
-            "bottom[1]",
-        )
+        expect_label_each(self, labels, scores[0])
         self.samples = scores[0]
         self.expect_classes(math.prod(scores[1:]))
         return tops
@@ -211,6 +213,19 @@ class Labels(NamedTuple):
 
     indices: Tensor
     weights: Tensor | None
+
+
+def expect_as_many(layer: Layer, a: Shape, b: Shape) -> None:
+    """Note a fault unless two bottoms have as many elements behind the first axis."""
+    of_a, of_b = math.prod(a[1:]), math.prod(b[1:])
+    told = f"its bottoms must have as many elements per sample, got {of_a} (shape {a}) and {of_b} (shape {b})"
+    layer.expect(of_a == of_b, told, "bottom")
+
+
+def expect_label_each(layer: Layer, labels: Shape, samples: int) -> None:
+    """Note a fault unless the second bottom holds a label for each of so many samples."""
+    told = f"needs one label per sample: {samples}, got {math.prod(labels)} labels of shape {labels}"
+    layer.expect(math.prod(labels) == samples, told, "bottom[1]")
 
 
 def ignored(settings: Any) -> int | None:

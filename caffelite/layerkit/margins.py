@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .base import Layer, Shape, between, exactly
-from .losses import class_labels
+from .losses import class_labels, expect_label_each
 from .weights import filled
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class Margin(Layer):
         x, labels = bottoms
         values, needed = math.prod(x[1:]), self.weights[0].shape[1]
         self.expect(values == needed, f"the weights are for {needed} values, a sample of {x} has {values}", "bottom[0]")
-        single = f"needs one label per sample: {x[0]}, got {math.prod(labels)} labels of shape {labels}"
-        self.expect(math.prod(labels) == x[0], single, "bottom[1]")
+        expect_label_each(self, labels, x[0])
         return [(x[0], self.classes), (1,)][: len(self.param.top)]
 
     def mix(self, position: int) -> float:

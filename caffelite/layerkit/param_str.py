@@ -94,6 +94,10 @@ class Settings:
         self._expect(ok is None or bool(ok(number)), key, rule, value)
         return number
 
+    def share(self, key: str, default: float) -> float:
+        """A number from 0 to 1."""
+        return self.number(key, default, "must be from 0 to 1", lambda value: 0 <= value <= 1)
+
     def whole(self, key: str, default: int | None = None, least: int = 1) -> int:
         """A whole number that is at least so large."""
         value = self.number(key, default)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LayerError
-from .base import Layer, Shape
+from .base import Layer, Shape, exactly
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,10 +21,11 @@ def legacy(shape: Shape) -> Shape:
     return (*shape, *(1,) * (4 - len(shape)))
 
 
-def expect_images(layer: Layer, shape: Shape, position: int = 0) -> None:
-    """Note a fault unless a bottom is N×C×H×W, with at least one place to pool from, and raise what is noted."""
+def expect_images(layer: Layer, shape: Shape) -> None:
+    """Note a fault unless the first bottom is N×C×H×W, with at least one place to pool from, and raise what is
+    noted."""
     message = f"needs a bottom of 4 axes (num, channels, height, width), none of size 0, got {shape}"
-    layer.expect(len(shape) == 4 and 0 not in shape, message, f"bottom[{position}]")
+    layer.expect(len(shape) == 4 and 0 not in shape, message, "bottom[0]")
     layer.raise_faults()
 
 
@@ -38,6 +39,32 @@ def as_array(tensor: Tensor) -> NDArray[Any]:
     """A bottom's values as a NumPy array, float32 or float64."""
     tensor = tensor.detach().cpu()
     return (tensor if tensor.element_size() > 2 else tensor.float()).numpy()
+
+
+class PooledRegions(Layer):
+    """Base of ROIPooling and ROIWarping: a map and regions of it → the regions at one size, N×C×H×W and R×5 →
+    R×C×pooled_h×pooled_w.
+
+    Attributes:
+        field: the message of their settings.
+        size: pooled_h and pooled_w.
+        scale: what corners of regions are multiplied by.
+    """
+
+    bottoms = exactly(2)
+    field: ClassVar[str]
+
+    def setup(self, bottoms: Sequence[Shape]) -> None:
+        settings = self.settings(self.field)
+        for name in ("pooled_h", "pooled_w", "spatial_scale"):
+            self.require(getattr(settings, name) > 0, f"{self.field}.{name}", "must be positive")
+        self.size, self.scale = (int(settings.pooled_h), int(settings.pooled_w)), settings.spatial_scale
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        x, rois = bottoms
+        expect_regions(self, rois)
+        expect_images(self, x)
+        return [(rois[0], x[1], *self.size)]
 
 
 def regions(layer: Layer, tensor: Tensor, images: int, position: int = 1) -> NDArray[Any]:

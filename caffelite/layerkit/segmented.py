@@ -6,24 +6,20 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..data.image import Colour
 from ..data.image_pairs import ImagePairs, LabelKind, Pixels, read_pairs
-from ..data.order import Order
 from ..data.resize import nearest, resize
 from ..data.telling import folder_of, told_by
-from ..data.transform_param import Floats
+from ..data.transform_param import Floats, by
 from ..errors import DataError, Fault
 from ..proto import TRAIN, ImageDataParameter
-from ..runtime import seeds
 from .base import Shape, between
-from .fed import Batch, FedLayer
-
-_WORDS = 4
-"""Random 64-bit words an image has to itself: one step of Philox's counter: mirror, row, column, factor."""
+from .fed import Batch
+from .fed_by_rows import WORDS, FedByRows
 
 Words = Sequence[int]
+"""What chance is to an image: random numbers for mirror, row, column and factor."""
 
 
 class Segmented(NamedTuple):
@@ -34,35 +30,28 @@ class Segmented(NamedTuple):
     size: tuple[int, int]
 
 
-class SegmentedImages(FedLayer):
+class SegmentedImages(FedByRows):
     """A layer whose tops are images, N×C×H×W, and labels, N×1×H×W.
 
     A type says which list it reads, and what becomes of an image (`segmented`).
 
     Attributes:
-        holder: the field of the LayerParameter that holds source, root_folder, batch_size, shuffle and rand_skip.
         boxes: whether each line of the list has a box.
         reads: the fields of transform_param that it reads.
     """
 
     opened = frozenset({"_feed", "_pairs"})
-    holder: str
     boxes = False
     reads: frozenset[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._pairs: ImagePairs | None = None
-        self._order: tuple[int, Order, int] | None = None
-
-    @property
-    def batch_size(self) -> int:
-        return int(self.settings(self.holder).batch_size)
 
     @property
     def varies(self) -> bool:  # type: ignore[override]
         """Whether one batch may have images of another size than the next."""
-        return self.batch_size == 1 and not self.settings(self.holder).new_height and self.crop is None
+        return self.batch_size == 1 and not self.given.new_height and self.crop is None
 
     @property
     def crop(self) -> tuple[int, int] | None:
@@ -72,17 +61,16 @@ class SegmentedImages(FedLayer):
     @property
     def root(self) -> str:
         """What is put in front of every path."""
-        return str(self.settings(self.holder).root_folder)
+        return str(self.given.root_folder)
 
     @property
     def most_skipped(self) -> int:
-        """How many lines may be left out at the beginning, by chance."""
-        return int(self.settings(self.holder).rand_skip)
+        return int(self.given.rand_skip)
 
     @property
     def colour(self) -> Colour:
         """How images are decoded."""
-        return "colour" if self.settings(self.holder).is_color else "gray"
+        return "colour" if self.given.is_color else "gray"
 
     @property
     def labels_by(self) -> LabelKind:
@@ -104,14 +92,14 @@ class SegmentedImages(FedLayer):
 
     def check_list(self) -> None:
         """Note what is wrong with where images come from, and what new_height and new_width say."""
-        settings = self.settings(self.holder)
+        settings = self.given
         self.require(settings.batch_size > 0, f"{self.holder}.batch_size", "must be positive")
-        self.check_both(settings, self.holder, "new_height", "new_width")
+        self.check_both(self.holder, "new_height", "new_width")
         self.check_source()
 
     def check_source(self) -> None:
         """Note what is wrong with the list's name, and with how batches are to be loaded."""
-        given = bool(self.settings(self.holder).source)
+        given = bool(self.given.source)
         self.require(given, self.source, "must name a text file that lists images and labels")
         self.check_feed()
 
@@ -134,12 +122,6 @@ class SegmentedImages(FedLayer):
         """The mean of each channel, or of all, broadcastable."""
         return np.array(list(self.param.transform_param.mean_value) or [0.0], np.float32).reshape(-1, 1, 1)
 
-    def check_both(self, settings: Any, holder: str, *names: str) -> None:
-        """Note a fault unless both or neither of two sizes are given."""
-        values = [int(getattr(settings, name)) for name in names]
-        message = f"{names[0]}: {values[0]} and {names[1]}: {values[1]} must both be given, or neither"
-        self.expect(bool(values[0]) == bool(values[1]), message, f"{holder}.{names[0]}")
-
     def warnings(self) -> list[Fault]:
         forced = [name for name in ("force_color", "force_gray") if getattr(self.param.transform_param, name)]
         why = f"{self.holder} says how images are read"
@@ -151,7 +133,7 @@ class SegmentedImages(FedLayer):
     def pairs(self) -> ImagePairs:
         """The list, read."""
         if self._pairs is None:
-            settings = self.settings(self.holder)
+            settings = self.given
             with told_by(self, self.source):
                 self._pairs = read_pairs(
                     str(settings.source), self.root, folder_of(self, self.source),
@@ -167,37 +149,41 @@ class SegmentedImages(FedLayer):
     def records(self) -> int:
         return len(self.pairs)
 
-    def begins_at(self, seed: int) -> int:
-        """The position in the order at which the stream begins."""
-        most = self.most_skipped
-        return seeds.derive(seed, self.name, "rand_skip") % most if most else 0
-
-    def _rows(self, seed: int, position: int) -> NDArray[np.int64]:
-        if self._order is None or self._order[0] != seed:
-            order = Order(len(self.pairs), (seed, self.name) if self.settings(self.holder).shuffle else None)
-            self._order = (seed, order, self.begins_at(seed))
-        _, order, begin = self._order
-        return order.rows(position + begin, self.batch_size)
-
     # -- batches --------------------------------------------------------------------------------------------------
+
+    def cut_anywhere(self, image: Any, label: Any, words: Words, row: int, names: str) -> tuple[Any, Any]:
+        """The image of this row and its labels, both cut to `crop` at a place that chance chooses; `names`: its
+        settings, for messages.
+
+        Raises:
+            DataError: the image is smaller.
+        """
+        if self.crop is None:
+            return image, label
+        size = image.shape[1:]
+        spare = (size[0] - self.crop[0], size[1] - self.crop[1])
+        if min(spare) < 0:
+            message = f"is {by(size)}, smaller than {names}, {by(self.crop)}"
+            raise DataError(self.pairs.images.fault(row, message))
+        top, left = (word % (rest + 1) for word, rest in zip(words[1:3], spare, strict=True))
+        window = np.s_[:, top : top + self.crop[0], left : left + self.crop[1]]
+        return image[window], label[window]
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         pairs = self.pairs
         with told_by(self, self.source):
-            first = self.segmented(pairs, 0, (0,) * _WORDS)
+            first = self.segmented(pairs, 0, (0,) * WORDS)
         count = self.batch_size
         tops: list[Shape] = [(count, *first.image.shape), (count, *first.label.shape), (count, 1, 1, 2)]
         return tops[: len(self.param.top)]
 
     def load(self, seed: int, position: int) -> Batch:
-        pairs, rows = self.pairs, self._rows(seed, position).tolist()
-        generator = np.random.Philox(key=seeds.derive(seed, self.name, "transform"), counter=position)
-        words = generator.random_raw(len(rows) * _WORDS).reshape(len(rows), _WORDS).tolist()
+        pairs, rows = self.pairs, self.rows_at(seed, position).tolist()
+        words = self.words_at(seed, position, "transform")
         items = [self.segmented(pairs, row, own) for row, own in zip(rows, words, strict=True)]
         for item, row in zip(items, rows, strict=True):
             if item.image.shape != items[0].image.shape:
-                here, there = ("×".join(map(str, each.image.shape)) for each in (item, items[0]))
-                message = f"is {here}, but the first of its batch is {there}"
+                message = f"is {by(item.image.shape)}, but the first of its batch is {by(items[0].image.shape)}"
                 raise DataError(pairs.images.fault(row, message, "give new_height and new_width, or a size to cut out"))
         images, labels = (np.stack([item[part] for item in items]) for part in (0, 1))
         sizes = np.array([item.size for item in items], np.float32).reshape(-1, 1, 1, 2)
@@ -213,7 +199,6 @@ class CroppedSegments(SegmentedImages):
     labels alike (`src/caffe/data_transformer.cpp` of hszhao/PSPNet): resized by a factor, padded, cropped, mirrored."""
 
     tops = between(2, 3)
-    holder = "image_data_param"
     source = "image_data_param.source"
     reads = frozenset({"scale", "mean_value", "mirror", "crop_size", "crop_height", "crop_width", "scale_factors"})
 
@@ -229,12 +214,6 @@ class CroppedSegments(SegmentedImages):
         return int(self.param.image_data_param.ignore_label)
 
     @property
-    def size(self) -> tuple[int, int] | None:
-        """Height and width images are resized to."""
-        settings = self.param.image_data_param
-        return (int(settings.new_height), int(settings.new_width)) if settings.new_height else None
-
-    @property
     def crop(self) -> tuple[int, int] | None:
         """Height and width of what is cut out."""
         settings = self.param.transform_param
@@ -246,7 +225,7 @@ class CroppedSegments(SegmentedImages):
         self.check_list()
         self.check_segments()
         settings = self.param.transform_param
-        self.check_both(settings, "transform_param", "crop_height", "crop_width")
+        self.check_both("transform_param", "crop_height", "crop_width")
         both = "crop_size and crop_height are both given"
         once = not (settings.crop_size and settings.crop_height)
         self.expect(once, both, "transform_param.crop_height", "leave one of them out")

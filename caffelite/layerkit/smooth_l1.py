@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import Fault
-from .base import Layer, Shape, between, torch
+from .base import Shape, between, torch
+from .losses import LossLayer, divisor, normalization
 from .regions import legacy, same_legacy
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .run import Run
 
-class SmoothL1(Layer):
+
+class SmoothL1(LossLayer):
     """Base of losses Σ w′·s(w·(a − b)) / divisor of predictions a and targets b; s(d) is σ²·d²/2 where |d| < 1/σ², and
     |d| − 1/(2σ²) elsewhere.
 
@@ -22,42 +24,32 @@ class SmoothL1(Layer):
 
     Attributes:
         sigma: σ.
-        divisor: what the sum is divided by.
+        unless_told: the mode of normalization where `loss_param` says nothing.
     """
 
     tops = between(1, 2)
-    loss = True
     ungraded = passed_over = frozenset({2, 3})
     sigma = 1.0
-    divisor = 1.0
-
-    def warnings(self) -> list[Fault]:
-        given = [name for name in ("weight_by_label_freqs", "class_weighting") if getattr(self.param.loss_param, name)]
-        why, help = "has no effect: this loss does not weigh classes", "leave it out"
-        return [self.fault(f"{name} {why}", f"loss_param.{name}", help, "warning") for name in given]
-
-    def divided_by(self, samples: int, places: int) -> float:
-        """What the sum of the terms is divided by, for `samples` of so many `places`, H·W."""
-        raise NotImplementedError
+    unless_told: ClassVar[int]
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         self.expect(1 <= len(bottoms[0]) <= 4, f"needs bottoms of 1 to 4 axes, got shape {bottoms[0]}", "bottom[0]")
         self.raise_faults()
         same_legacy(self, bottoms, range(1, len(bottoms)))
         samples, _, *places = legacy(bottoms[0])
-        self.divisor = self.divided_by(samples, places[0] * places[1])
+        mode = normalization(self, self.unless_told)
+        self.divisor = divisor(self, mode, samples, places[0] * places[1], None) or 1.0
         return [(), (samples, 1, *places)][: max(1, len(self.param.top))]
 
-    def computed(self, bottoms: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The tops."""
-        predicted, target, *weights = (bottom.reshape(bottoms[0].shape) for bottom in bottoms)
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        predicted, target, *factors = (bottom.reshape(bottoms[0].shape) for bottom in bottoms)
         difference, squared = predicted - target, self.sigma**2
-        if weights:
-            difference = difference * weights[0].detach()
+        if factors:
+            difference = difference * factors[0].detach()
         size = difference.abs()
         terms = torch.where(size < 1 / squared, difference.square() * (0.5 * squared), size - 0.5 / squared)
-        if len(weights) > 1:
-            terms = terms * weights[1].detach()
+        if len(factors) > 1:
+            terms = terms * factors[1].detach()
         loss = terms.sum() / self.divisor
         if len(self.param.top) < 2:
             return (loss,)

@@ -20,6 +20,7 @@ class SoftmaxLoss(ClassLoss):
     A second top holds p, a third one, of the labels' shape, −w·log p[label]; no gradient comes back through them.
     """
 
+    activation = "Softmax"
     bottoms, tops = exactly(2), between(1, 3)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:

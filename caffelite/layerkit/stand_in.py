@@ -14,7 +14,7 @@ from .param_str import FIELD, Settings
 class StandIn(Layer):
     """Base of layers that compute what a class of Python layers does that many files name, without its code.
 
-    Such a layer is one meaning of the type Python: its `dialect` is the name of the class, `dialects/table.toml` tells
+    Such a layer is one meaning of the type Python: its `dialect` is the name of the class, `dialects/types.toml` tells
     in which modules the class is known, and `assembly.make_layer` when it is taken.  Its settings are those of the
     class, in `python_param { param_str }`; and under their names there the constants of the project's configuration,
     which are not in a prototxt.

@@ -6,22 +6,18 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..data.lazily import Lazily
 from ..data.transform import Transform
 from ..data.videos import Videos
-from ..runtime import seeds
 from .base import Shape
 from .fed import Batch
+from .fed_by_rows import WORDS
 from .labelled_images import LabelledImages
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .run import Run
-
-_WORDS_PER_STEP = 4
 
 
 def printf_fields(pattern: str) -> list[str]:
@@ -67,10 +63,6 @@ class FrameVideos(LabelledImages):
         """The axes of the second top behind the batch."""
         raise NotImplementedError
 
-    def frame_size(self) -> tuple[int, int] | None:
-        """Height and width that frames are resized to."""
-        raise NotImplementedError
-
     @property
     def transform(self) -> Transform:
         if self._transform is None:
@@ -83,17 +75,15 @@ class FrameVideos(LabelledImages):
 
     def shapes(self, bottoms: Sequence[Shape]) -> list[Shape]:
         crop = int(self.param.transform_param.crop_size)
-        size = (crop, crop) if crop else self.frame_size() or super().shapes(bottoms)[0][2:]
+        size = (crop, crop) if crop else self.size or super().shapes(bottoms)[0][2:]
         batch = self.batch_size
         self._tails = [self.tail(*size), self.label_tail()]
         return [(batch, *tail) for tail in self._tails][: len(self.param.top)]
 
     def load(self, seed: int, position: int) -> Batch:
-        rows, transform, table = self._rows(seed, position), self.transform, self.table
+        rows, transform, table = self.rows_at(seed, position), self.transform, self.table
         assert isinstance(table, Videos)
-        steps = -(-self.words // _WORDS_PER_STEP)
-        generator = np.random.Philox(key=seeds.derive(seed, self.name, "frames"), counter=position * steps)
-        words = generator.random_raw(len(rows) * steps * _WORDS_PER_STEP).reshape(len(rows), -1).tolist()
+        words = self.words_at(seed, position, "frames", -(-self.words // WORDS))
 
         def video(index: int) -> Any:
             row = int(rows[index])

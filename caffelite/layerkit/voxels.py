@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..data.order import Order
-from ..data.telling import find, folder_of, told_by
-from ..data.transform_param import by
+from ..data.telling import folder_of, told_by
+from ..data.transform_param import Floats, by
 from ..data.videos import read_clip_mean
 from ..data.voxel_files import VoxelFiles
 from ..errors import DataError
 from ..proto import TRAIN
-from ..runtime import seeds
 from .base import Shape, exactly
-from .fed import Batch, FedLayer
-
-Floats = NDArray[np.float32]
-_HOLDER = "image_data_param"
-_WORDS = 4
+from .fed import Batch
+from .fed_by_rows import FedByRows
 
 
-class VoxelTruths(FedLayer):
+class VoxelTruths(FedByRows):
     """A layer whose tops are clips, N×C×L×H×W, and the truth of every voxel, N×T×L×H×W, cut and mirrored alike.
 
     A type says how many channels are the truth, what the files hold, and what is done to the truth (`truth_of`).
     """
 
     tops = exactly(2)
-    source = f"{_HOLDER}.source"
+    source = "image_data_param.source"
     opened = frozenset({"_feed", "_files", "_mean"})
 
     truth_channels: int = 1
@@ -47,14 +42,14 @@ class VoxelTruths(FedLayer):
         return truth
 
     @property
-    def batch_size(self) -> int:
-        return int(self.settings(_HOLDER).batch_size)
+    def most_skipped(self) -> int:
+        return int(self.given.rand_skip)
 
     @property
     def files(self) -> VoxelFiles:
         """The clips of the list."""
         if self._files is None:
-            source = str(self.settings(_HOLDER).source)
+            source = str(self.given.source)
             with told_by(self, self.source):
                 self._files = VoxelFiles(source, folder_of(self, self.source), self.holds_bytes)
         return self._files
@@ -69,12 +64,12 @@ class VoxelTruths(FedLayer):
             self.close()  # what is loaded ahead is cut as in the other phase
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
-        given = self.settings(_HOLDER)
-        self.require(given.batch_size > 0, f"{_HOLDER}.batch_size", "must be positive")
+        given = self.given
+        self.require(given.batch_size > 0, f"{self.holder}.batch_size", "must be positive")
         self.require(bool(given.source), self.source, "must name a text file that lists clips")
         both = "mean_file and mean_value cannot both be given"
         file = self.param.transform_param.HasField("mean_file") and given.HasField("mean_value")
-        self.expect(not file, both, f"{_HOLDER}.mean_value")
+        self.expect(not file, both, f"{self.holder}.mean_value")
         self.check_feed()
         self.check_transform()
 
@@ -89,28 +84,26 @@ class VoxelTruths(FedLayer):
         tail = (length, crop or height, crop or width)
         return [(self.batch_size, channels - truth, *tail), (self.batch_size, truth, *tail)]
 
+    def mean_in(self, path: Path) -> Floats:
+        return read_clip_mean(path)
+
     def _mean_of(self, shape: tuple[int, ...]) -> Floats | float:
         """What is subtracted from a clip of this shape."""
         if self._mean is None:
-            self._mean = float(self.settings(_HOLDER).mean_value)
-            if self.param.transform_param.HasField("mean_file"):
-                field = "transform_param.mean_file"
-                with told_by(self, field):
-                    mean = read_clip_mean(find(self.param.transform_param.mean_file, folder_of(self, field)))
-                    if mean.size != np.prod(shape):
-                        raise DataError(f"the mean file holds {mean.size} values, a clip is {by(shape)}")
+            mean = self.read_mean_file()
+            if mean is None:
+                self._mean = float(self.given.mean_value)
+            elif mean.size == np.prod(shape):
                 self._mean = mean.reshape(shape)
+            else:
+                with told_by(self, "transform_param.mean_file"):
+                    raise DataError(f"the mean file holds {mean.size} values, a clip is {by(shape)}")
         return self._mean
 
     def load(self, seed: int, position: int) -> Batch:
-        batch, shuffle = self.batch_size, self.settings(_HOLDER).shuffle
-        most = self.settings(_HOLDER).rand_skip
-        begin = seeds.derive(seed, self.name, "rand_skip") % most if most else 0
-        rows = Order(len(self.files), (seed, self.name) if shuffle else None).rows(position + begin, batch)
-        generator = np.random.Philox(key=seeds.derive(seed, self.name, "transform"), counter=position)
-        words = generator.random_raw(batch * _WORDS).reshape(batch, _WORDS).tolist()
+        rows, words = self.rows_at(seed, position), self.words_at(seed, position, "transform")
         first = self.files.shape(0)
-        pairs = [self._pair(int(row), word, first) for row, word in zip(rows, words, strict=True)]
+        pairs = [self._pair(int(row), own, first) for row, own in zip(rows, words, strict=True)]
         clips, truths = (np.stack(part) for part in zip(*pairs, strict=True))
         return Batch((clips, truths))
 

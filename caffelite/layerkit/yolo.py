@@ -13,7 +13,7 @@ from .base import Layer, Shape, torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..ops.yolo import Truths
+    from ..ops.yolo import Cells, Truths
 
 NUMBERS = 5
 """Numbers of a prediction besides its classes: x, y, w, h, object."""
@@ -56,6 +56,13 @@ def predictions(x: Tensor, anchors: int) -> Tensor:
 def anchors(given: Sequence[float], width: float, height: float, dtype: torch.dtype) -> Tensor:
     """Widths and heights, one after the other, as fractions of a width and a height: K×2."""
     return torch.tensor(given, dtype=dtype).reshape(-1, 2) / torch.tensor([width, height], dtype=dtype)
+
+
+def square_cells(biases: Sequence[float], x: Tensor) -> Cells:
+    """The cells of predictions, N×A×L×S×S, whose boxes begin with the first A of sizes that count cells."""
+    count, side = x.shape[1], x.shape[-1]
+    cells: Cells = ops.yolo.Cells(side, side, anchors(biases[: 2 * count], side, side, x.dtype))
+    return cells
 
 
 def are_rows(labels: Shape) -> bool:

@@ -13,7 +13,7 @@ from ..data.boxes import Boxes, Floats
 from ..data.image import pixels_of
 from ..data.sources import acquire, resolve
 from ..data.telling import find, folder_of, told_by, where_it_looked
-from ..data.transform_param import by, colour_of
+from ..data.transform_param import colour_of
 from ..errors import DataError, Fault
 from ..layerkit import Shape, between, layer
 from ..layerkit.fed import Batch
@@ -73,14 +73,6 @@ class AnnotatedData(LabelledImages):
     varies = True
     source = "data_param.source"
     makes_equal = "give resize_param or a crop_size"
-
-    @property
-    def batch_size(self) -> int:
-        return int(self.param.data_param.batch_size)
-
-    @property
-    def shuffled(self) -> bool:  # type: ignore[override]
-        return bool(self.param.data_param.shuffle)
 
     @property
     def samplers(self) -> Sequence[Any]:
@@ -169,7 +161,7 @@ class AnnotatedData(LabelledImages):
     # -- batches --------------------------------------------------------------------------------------------------
 
     def load(self, seed: int, position: int) -> Batch:
-        rows, transform = self._rows(seed, position), self.transform
+        rows, transform = self.rows_at(seed, position), self.transform
         records = self.table.records(rows)
         policy = transform.reshaping.policy(seed, self.name, position, self.batch_size)
         first = records.images[0].shape
@@ -209,18 +201,6 @@ class AnnotatedData(LabelledImages):
             keeps = param.resize_param and param.resize_param[policy].resize_mode == _LARGE
             return sampling.jittered(pixels, boxes, param, self.jitter, bool(keeps), generator)
         return sampling.sampled(pixels, boxes, param, self.samplers, generator)
-
-    def _refuse_misfit(self, wanted: Shape, first: Shape, image: Any, row: int, policy: int) -> None:
-        """Refuse an image that does not come out in the wanted shape."""
-        if image.shape == first:
-            return
-        try:
-            shape = self.transform.shape(image.shape, policy)
-        except DataError as error:
-            raise DataError(self.table.fault(row, f"does not fit: {error.faults[0].message}")) from error
-        if shape != wanted and self.batch_size > 1:
-            message = f"is {by(image.shape)}, but the first of its batch is {by(first)}"
-            raise DataError(self.table.fault(row, message, self.makes_equal))
 
     def _seen(
         self,

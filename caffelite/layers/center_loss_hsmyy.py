@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from .. import ops
 from ..layerkit import Run, Shape, layer
 from ..layerkit.base import torch
-from ..layerkit.losses import LossLayer, class_labels
+from ..layerkit.losses import LossLayer, class_labels, expect_label_each
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,8 +57,7 @@ class CenterLossHsmyy(LossLayer):
         self.raise_faults()
         flat = len(x) >= 2 and math.prod(x[2:]) == 1
         self.expect(flat, f"needs features of N×K, got {x}", "bottom[0]")
-        single = f"needs one label per sample: {x[0]}, got {math.prod(labels)} labels of shape {labels}"
-        self.expect(math.prod(labels) == x[0], single, "bottom[1]")
+        expect_label_each(self, labels, x[0])
         return tops
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:

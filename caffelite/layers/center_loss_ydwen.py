@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from .. import ops
 from ..layerkit import Run, Shape, layer
-from ..layerkit.losses import LossLayer, class_labels
+from ..layerkit.losses import LossLayer, class_labels, expect_label_each
 from ..layerkit.weights import filled
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ class CenterLossYdwen(LossLayer):
         self.raise_faults()
         values, needed = math.prod(x[1:]), self.weights[0].shape[1]
         self.expect(values == needed, f"the centres have {needed} values, a sample of {x} has {values}", "bottom[0]")
-        single = f"needs one label per sample: {x[0]}, got {math.prod(labels)} labels of shape {labels}"
-        self.expect(math.prod(labels) == x[0], single, "bottom[1]")
+        expect_label_each(self, labels, x[0])
         return tops
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:

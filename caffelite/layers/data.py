@@ -49,14 +49,6 @@ class Data(LabelledImages):
     source = "data_param.source"
     makes_equal = "give a crop_size"
 
-    @property
-    def batch_size(self) -> int:
-        return int(self.param.data_param.batch_size)
-
-    @property
-    def shuffled(self) -> bool:  # type: ignore[override]
-        return bool(self.param.data_param.shuffle)
-
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.require(self.param.data_param.batch_size > 0, "data_param.batch_size", "must be positive")
         self.require(bool(self.param.data_param.source), self.source, "must name a database")

@@ -41,7 +41,6 @@ class DenseImageData(SegmentedImages):
     """
 
     tops = exactly(2)
-    holder = "dense_image_data_param"
     source = "dense_image_data_param.source"
     reads = frozenset({"scale", "mean_value", "mean_file", "mirror", "crop_size"})
 
@@ -52,14 +51,14 @@ class DenseImageData(SegmentedImages):
     @property
     def crop(self) -> tuple[int, int] | None:
         """Height and width of what is cut out."""
-        settings = self.settings(self.holder)
+        settings = self.given
         return (int(settings.crop_height), int(settings.crop_width)) if settings.crop_height else None
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.check_list()
         self.check_segments()
-        settings, transform = self.settings(self.holder), self.param.transform_param
-        self.check_both(settings, self.holder, "crop_height", "crop_width")
+        settings, transform = self.given, self.param.transform_param
+        self.check_both(self.holder, "crop_height", "crop_width")
         for name, instead in (("mirror", "mirror: true"), ("crop_size", "crop_height and crop_width")):
             only = f"transform_param {{ {name} }} would not change the labels"
             help = f"write dense_image_data_param {{ {instead} }}"
@@ -79,23 +78,14 @@ class DenseImageData(SegmentedImages):
         return [*super().warnings(), *self.without_effect(f"{self.holder}.mean_file", why)]
 
     def segmented(self, pairs: ImagePairs, row: int, words: Words) -> Segmented:
-        settings, size = self.settings(self.holder), None
-        if settings.new_height:
-            size = (int(settings.new_height), int(settings.new_width))
+        settings, size = self.given, self.size
         image = pairs.image(row, self.colour, size)
         height, width = image.shape[1:]
         factor = int(settings.label_divide_factor)
         label = pairs.label(row, (height, width), None if size is None else (size[0] // factor, size[1] // factor))
         if settings.mirror and words[0] & 1:
             image, label = image[:, :, ::-1], label[:, :, ::-1]
-        if self.crop is not None:
-            spare = (height - self.crop[0], width - self.crop[1])
-            if min(spare) < 0:
-                message = f"is {height}×{width}, smaller than crop_height × crop_width, {by(self.crop)}"
-                raise DataError(pairs.images.fault(row, message))
-            top, left = (word % (rest + 1) for word, rest in zip(words[1:3], spare, strict=True))
-            window = np.s_[:, top : top + self.crop[0], left : left + self.crop[1]]
-            image, label = image[window], label[window]
+        image, label = self.cut_anywhere(image, label, words, row, "crop_height × crop_width")
         values = (image - self._mean_of(image.shape)) * np.float32(self.param.transform_param.scale)
         return Segmented(values, label.astype(np.float32), (height, width))
 

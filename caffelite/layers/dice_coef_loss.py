@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .. import ops
-from ..layerkit import Run, Shape, layer
-from ..layerkit.losses import LossLayer
+from ..layerkit import Run, layer
+from ..layerkit.losses import PairLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @layer("DiceCoefLoss")
-class DiceCoefLoss(LossLayer):
+class DiceCoefLoss(PairLoss):
     """1 − the mean over N samples of 2·Σ ab / (Σ a² + Σ b²), 0-d; 0/0 is NaN, as there.
 
     Bottoms: a and b, N×…, with the same number of elements per sample, in any shape.  Both get a gradient, N times
@@ -33,15 +32,6 @@ class DiceCoefLoss(LossLayer):
     }
     layer { name: "loss" type: "DiceCoefLoss" bottom: "score" bottom: "label" top: "loss" }
     """
-
-    ungraded = frozenset()
-
-    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        a, b = bottoms
-        tops = self.top_shapes(bottoms)
-        values = f"its bottoms must have as many elements per sample, got shapes {a} and {b}"
-        self.expect(math.prod(a[1:]) == math.prod(b[1:]), values, "bottom")
-        return tops
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         a, b = (bottom.reshape(len(bottom), -1) for bottom in bottoms)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import ops
-from ..layerkit import Run, Shape, layer
-from ..layerkit.losses import LossLayer
+from ..layerkit import Run, layer
+from ..layerkit.losses import PairLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @layer("EuclideanLoss")
-class EuclideanLoss(LossLayer):
+class EuclideanLoss(PairLoss):
     """Σ (a − b)² / 2N over N samples, 0-d; both bottoms get a gradient.
 
     Bottoms: a and b, N×…, with the same number of elements behind the first axis, in any shape.
@@ -30,19 +29,6 @@ class EuclideanLoss(LossLayer):
     }
     layer { name: "loss" type: "EuclideanLoss" bottom: "predicted" bottom: "target" top: "loss" }
     """
-
-    ungraded = frozenset()
-
-    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        a, b = bottoms
-        tops = self.top_shapes(bottoms)
-        self.expect(
-            math.prod(a[1:]) == math.prod(b[1:]),
-            f"its bottoms must have as many elements per sample, got {math.prod(a[1:])} (shape {a}) and "
-            f"{math.prod(b[1:])} (shape {b})",
-            "bottom",
-        )
-        return tops
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (ops.losses.euclidean_loss(bottoms[0], bottoms[1]),)

@@ -74,25 +74,20 @@ class EvalDetection(Layer):
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         given = self.param.eval_detection_param
         x = kit.predictions(bottoms[0], given.num_object)
-        cells = ops.yolo.Cells(
-            given.side,
-            given.side,
-            kit.anchors(given.biases[: 2 * given.num_object], given.side, given.side, x.dtype),
-        )
-        boxes = cells.boxes(torch.cat([x[:, :, :2].sigmoid(), x[:, :, 2:4]], 2))
+        boxes = kit.square_cells(given.biases, x).boxes_of(x)
         chances, labels = x[:, :, 5:].softmax(2).max(2)
         scores = {
             EvalDetectionParameter.OBJ: x[:, :, 4].sigmoid(),
             EvalDetectionParameter.PROB: chances,
             EvalDetectionParameter.MULTIPLY: x[:, :, 4].sigmoid() * chances,
         }[given.score_type]
-        parts = [part.movedim(1, 3) for part in (boxes, labels, scores)]  # N×H×W×A
+        labels, scores = (part.movedim(1, 3) for part in (labels, scores))  # N×H×W×A
         truths = kit.truths_of_annotations(self, bottoms[1], len(x), given.num_class, x, any_box=True)
         top = x.new_zeros(self.shapes([tuple(bottom.shape) for bottom in bottoms])[0])
         for image, truth in enumerate(truths):
             for label in truth.classes:
                 top[image, label] += 1
-            found = self._found(parts[0][image].reshape(-1, 4), *(part[image].flatten() for part in parts[1:]))
+            found = self._found(boxes[image].reshape(-1, 4), labels[image].flatten(), scores[image].flatten())
             rows = ops.yolo.judged(*found, truth, given.threshold)
             flat = torch.tensor(rows, dtype=x.dtype).flatten()
             top[image, given.num_class : given.num_class + len(flat)] = flat

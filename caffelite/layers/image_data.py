@@ -10,7 +10,6 @@ from ..data.telling import folder_of
 from ..errors import Fault
 from ..layerkit import Shape, between, layer
 from ..layerkit.labelled_images import LabelledImages
-from ..runtime import seeds
 
 
 @layer("ImageData")
@@ -44,16 +43,8 @@ class ImageData(LabelledImages):
     makes_equal = "give new_height and new_width, or a crop_size"
 
     @property
-    def batch_size(self) -> int:
-        return int(self.param.image_data_param.batch_size)
-
-    @property
-    def shuffled(self) -> bool:  # type: ignore[override]
-        return bool(self.param.image_data_param.shuffle)
-
-    def begins_at(self, seed: int) -> int:
-        most = self.param.image_data_param.rand_skip
-        return seeds.derive(seed, self.name, "rand_skip") % most if most else 0
+    def most_skipped(self) -> int:
+        return int(self.param.image_data_param.rand_skip)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.param.image_data_param
@@ -63,16 +54,11 @@ class ImageData(LabelledImages):
         told = "images and labels" if settings.label else "images, with label: false"
         help = "image_data_param { label: false } leaves the labels out" if settings.label else None
         self.expect(given == wanted, f"takes {wanted} top{'s'[: wanted - 1]} ({told}), got {given}", "top", help)
-        self.expect(
-            bool(settings.new_height) == bool(settings.new_width),
-            f"new_height: {settings.new_height} and new_width: {settings.new_width} must both be given, or neither",
-            "image_data_param.new_height",
-        )
+        self.check_both("image_data_param", "new_height", "new_width")
         both = settings.HasField("is_color") and settings.HasField("images_in_color")
         self.expect(
             not both, "images_in_color and is_color are both given", "image_data_param.images_in_color", "keep is_color"
         )
-        self.colours = "colour" if settings.is_color and settings.images_in_color else "gray"
         self.check_feed()
         self.check_transform()
 
@@ -94,5 +80,5 @@ class ImageData(LabelledImages):
         rule = f"must not exceed the number of images ({len(listed.labels)})"
         self.require(settings.rand_skip <= len(listed.labels), "image_data_param.rand_skip", rule)
         self.raise_faults()
-        size = (int(settings.new_height), int(settings.new_width)) if settings.new_height else None
-        return ImageTable(listed, self.colours, size, self.cache_budget)
+        coloured = settings.is_color and settings.images_in_color
+        return ImageTable(listed, "colour" if coloured else "gray", self.size, self.cache_budget)

@@ -9,8 +9,6 @@ import numpy as np
 
 from ..data.image_pairs import ImagePairs
 from ..data.resize import resize
-from ..data.transform_param import by
-from ..errors import DataError
 from ..layerkit import Shape, exactly, layer
 from ..layerkit.segmented import Segmented, SegmentedImages, Words
 
@@ -44,7 +42,6 @@ class ImageLabelmapData(SegmentedImages):
     """
 
     tops = exactly(2)
-    holder = "image_data_param"
     source = "image_data_param.source"
     reads = frozenset({"scale", "mean_value", "mirror", "crop_size"})
 
@@ -59,24 +56,16 @@ class ImageLabelmapData(SegmentedImages):
         self.check_segments()
 
     def segmented(self, pairs: ImagePairs, row: int, words: Words) -> Segmented:
-        settings, transform = self.settings(self.holder), self.param.transform_param
+        settings, transform = self.given, self.param.transform_param
         image = pairs.image(row, self.colour)
         label = pairs.label(row, image.shape[1:])
-        if settings.new_height:
-            size = (int(settings.new_height), int(settings.new_width))
-            image, label = resize(image, *size), resize(label, *size)
+        if self.size is not None:
+            image, label = resize(image, *self.size), resize(label, *self.size)
         height, width = image.shape[1:]
         values = (image - self.mean_values()) * np.float32(transform.scale)
         whole = settings.HasField("normalize") and not settings.normalize
         labels = (label if whole else label >= 128).astype(np.float32)
-        if self.crop is not None:
-            spare = (height - self.crop[0], width - self.crop[1])
-            if min(spare) < 0:
-                message = f"is {height}×{width}, smaller than crop_size, {by(self.crop)}"
-                raise DataError(pairs.images.fault(row, message))
-            top, left = (word % (rest + 1) for word, rest in zip(words[1:3], spare, strict=True))
-            window = np.s_[:, top : top + self.crop[0], left : left + self.crop[1]]
-            values, labels = values[window], labels[window]
+        values, labels = self.cut_anywhere(values, labels, words, row, "crop_size")
         if transform.mirror and words[0] & 1:
             values, labels = values[:, :, ::-1], labels[:, :, ::-1]
         return Segmented(values, labels, (height, width))

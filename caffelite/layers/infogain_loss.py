@@ -44,6 +44,7 @@ class InfogainLoss(ClassLoss):
     }
     """
 
+    activation = "Softmax"
     bottoms, tops = between(2, 3), between(1, 2)
     ungraded = frozenset({1, 2})
 

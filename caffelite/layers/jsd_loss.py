@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .. import ops
-from ..layerkit import Run, Shape, layer
-from ..layerkit.losses import LossLayer
+from ..layerkit import Run, layer
+from ..layerkit.losses import PairLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @layer("JSDLoss")
-class JSDLoss(LossLayer):
+class JSDLoss(PairLoss):
     """Σ (p·log 2p/(p + q) + q·log 2q/(p + q)) / 2N over N samples, 0-d: p is predicted, q the target.
 
     Bottoms: p and q, N×…, with the same number of elements behind the first axis.  Where p ≤ 1e-5 the term is
@@ -35,15 +34,7 @@ class JSDLoss(LossLayer):
     layer { name: "loss" type: "JSDLoss" bottom: "p" bottom: "q" top: "loss" }
     """
 
-    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        p, q = bottoms
-        tops = self.top_shapes(bottoms)
-        self.expect(
-            math.prod(p[1:]) == math.prod(q[1:]),
-            f"its bottoms must have as many elements per sample, got shapes {p} and {q}",
-            "bottom",
-        )
-        return tops
+    ungraded = frozenset({1})
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (ops.losses.jensen_shannon(bottoms[0], bottoms[1].detach().reshape(bottoms[0].shape)),)

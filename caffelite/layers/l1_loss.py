@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from ..layerkit import Run, Shape, layer
-from ..layerkit.losses import LossLayer
+from ..layerkit import Run, layer
+from ..layerkit.losses import PairLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @layer("L1Loss")
-class L1Loss(LossLayer):
+class L1Loss(PairLoss):
     """Σ |a − b| / N over N samples, 0-d; both bottoms get a gradient, sign(a − b)/N and its negative.
 
     Bottoms: a and b, N×…, with the same number of elements behind the first axis, in any shape.
@@ -30,18 +29,6 @@ class L1Loss(LossLayer):
     }
     layer { name: "loss" type: "L1Loss" bottom: "predicted" bottom: "target" top: "loss" }
     """
-
-    ungraded = frozenset()
-
-    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        a, b = bottoms
-        tops = self.top_shapes(bottoms)
-        self.expect(
-            math.prod(a[1:]) == math.prod(b[1:]),
-            f"its bottoms must have as many elements per sample, got shapes {a} and {b}",
-            "bottom",
-        )
-        return tops
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         a, b = bottoms

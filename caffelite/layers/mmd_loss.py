@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .. import ops
-from ..errors import Fault
-from ..layerkit import Layer, Run, Shape, exactly, layer
+from ..layerkit import Run, Shape, layer
 from ..layerkit.base import torch
-from ..layerkit.losses import unweighed
+from ..layerkit.losses import LossLayer, expect_as_many
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +17,7 @@ _FIELD = "mmd_param"
 
 
 @layer("MMDLoss")
-class MMDLoss(Layer):
+class MMDLoss(LossLayer):
     """Σ k(s, s′) + k(t, t′) − k(s, t′) − k(s′, t), 0-d, over as many draws of two samples of each set, s ≠ s′ of the
     first bottom and t ≠ t′ of the second, as the larger of them has samples: an estimate of the squared maximum mean
     discrepancy, times that number.  The gradient is that of the mean.
@@ -46,8 +44,7 @@ class MMDLoss(Layer):
     }
     """
 
-    bottoms, tops = exactly(2), exactly(1)
-    loss = True
+    ungraded = frozenset()
     remembers = ("gamma",)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
@@ -56,16 +53,11 @@ class MMDLoss(Layer):
         self.require(settings.kernel_num > 0, f"{_FIELD}.kernel_num", "must be positive")
         self.require(settings.kernel_mul > 0, f"{_FIELD}.kernel_mul", "must be positive")
 
-    def warnings(self) -> list[Fault]:
-        return unweighed(self)
-
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        source, target = bottoms
         for position, shape in enumerate(bottoms):
             two = f"needs at least 2 samples, got shape {shape}"
             self.expect(len(shape) > 0 and shape[0] > 1, two, f"bottom[{position}]")
-        values = f"its bottoms must have as many elements per sample, got shapes {source} and {target}"
-        self.expect(math.prod(source[1:]) == math.prod(target[1:]), values, "bottom")
+        expect_as_many(self, *bottoms)
         return [()]
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from .. import ops
 from ..layerkit.base import Layer, Shape, layer
 from ..layerkit.volumes import clip_of, clip_window, holder_of
+from ..layerkit.windows import fitting
 from ..proto import Pooling3DParameter
 
 if TYPE_CHECKING:
@@ -55,10 +56,7 @@ class Pooling3D(Layer):
         clip, window = clip_of(self, bottoms[0]), self.window
         moves = zip(clip, window.pad, window.kernel, window.stride, strict=True)
         size = tuple(-(-(n + 2 * p - k) // s) + 1 for n, p, k, s in moves)
-        for n, p, k, count in zip(clip, window.pad, window.kernel, size, strict=True):
-            larger = f"the kernel spans {k}, more than the input of {n} with pad {p} on both sides"
-            self.expect(count > 0, larger, self.holder)
-        return [(*bottoms[0][:2], *size)]
+        return [(*bottoms[0][:2], *fitting(self, clip, window, size, self.holder))]
 
     def forward(
         self, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]

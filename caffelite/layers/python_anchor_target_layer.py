@@ -64,15 +64,12 @@ class AnchorTargetLayer(StandIn):
     ungraded = passed_over = frozenset(range(4))
 
     def read(self, keys: Settings) -> None:
-        def share(key: str, default: float) -> float:
-            return keys.number(key, default, "must be from 0 to 1", lambda value: 0 <= value <= 1)
-
         self.stride = keys.whole("feat_stride")
         self.scales, self.ratios = keys.numbers("scales", (8, 16, 32)), keys.numbers("ratios", (0.5, 1, 2))
         self.border = keys.number("allowed_border", 0)
-        self.positive, self.negative = share("RPN_POSITIVE_OVERLAP", 0.7), share("RPN_NEGATIVE_OVERLAP", 0.3)
+        self.positive, self.negative = keys.share("RPN_POSITIVE_OVERLAP", 0.7), keys.share("RPN_NEGATIVE_OVERLAP", 0.3)
         self.clobber = keys.flag("RPN_CLOBBER_POSITIVES", False)
-        self.batch, self.fraction = keys.whole("RPN_BATCHSIZE", 256), share("RPN_FG_FRACTION", 0.5)
+        self.batch, self.fraction = keys.whole("RPN_BATCHSIZE", 256), keys.share("RPN_FG_FRACTION", 0.5)
         self.inside = keys.numbers("RPN_BBOX_INSIDE_WEIGHTS", (1, 1, 1, 1), 4)
         rule = "must be above 0 and below 1, or -1"
         self.weight = keys.number("RPN_POSITIVE_WEIGHT", -1, rule, lambda value: value == -1 or 0 < value < 1)

@@ -67,13 +67,10 @@ class ProposalTargetLayer(StandIn):
     varies = True
 
     def read(self, keys: Settings) -> None:
-        def share(key: str, default: float) -> float:
-            return keys.number(key, default, "must be from 0 to 1", lambda value: 0 <= value <= 1)
-
         self.classes = keys.whole("num_classes", None, 2)
-        self.batch, self.fraction = keys.whole("BATCH_SIZE", 128, -1), share("FG_FRACTION", 0.25)
-        self.object = share("FG_THRESH", 0.5)
-        self.background = share("BG_THRESH_LO", 0), share("BG_THRESH_HI", 0.5)
+        self.batch, self.fraction = keys.whole("BATCH_SIZE", 128, -1), keys.share("FG_FRACTION", 0.25)
+        self.object = keys.share("FG_THRESH", 0.5)
+        self.background = keys.share("BG_THRESH_LO", 0), keys.share("BG_THRESH_HI", 0.5)
         self.inside = keys.numbers("BBOX_INSIDE_WEIGHTS", (1, 1, 1, 1), 4)
         deviations = keys.numbers("BBOX_NORMALIZE_STDS", (0.1, 0.1, 0.2, 0.2), 4)
         self.deviations = deviations if keys.flag("BBOX_NORMALIZE_TARGETS_PRECOMPUTED", True) else [1.0] * 4

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from .. import ops
 from ..data.image_files import read_lines
 from ..data.telling import folder_of, told_by
-from ..errors import DataError, Fault
-from ..layerkit import Layer, Run, Shape, exactly, layer
+from ..errors import DataError
+from ..layerkit import Run, Shape, layer
 from ..layerkit import yolo as kit
-from ..layerkit.losses import unweighed
+from ..layerkit.losses import LossLayer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,7 @@ _FIELD = "region_loss_param"
 
 
 @layer("RegionLoss")
-class RegionLoss(Layer):
+class RegionLoss(LossLayer):
     """The sum of squares of what predictions are told to change, 0-d, of predictions N×(num·(5 + num_class))×S×S.
 
     A prediction is x, y, w, h, object and classes; sigmoid and softmax are part of the loss.  Every prediction learns
@@ -52,10 +52,6 @@ class RegionLoss(Layer):
     """
 
     fork: ClassVar[str] = "eric612/MobileNet-YOLO, intel/caffe"
-    bottoms, tops = exactly(2), exactly(1)
-    loss = True
-    ungraded = frozenset({1})
-
     _named: list[int] | None = None
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
@@ -66,9 +62,6 @@ class RegionLoss(Layer):
         kit.expect_biases(self, _FIELD, given.biases, given.num)
         tree = "classes in a tree are not built; the setting is intel/caffe's"
         self.expect(not given.softmax_tree, tree, f"{_FIELD}.softmax_tree", "leave it out: all classes compete, then")
-
-    def warnings(self) -> list[Fault]:
-        return unweighed(self)
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         given, labels = self.param.region_loss_param, bottoms[1]
@@ -84,15 +77,13 @@ class RegionLoss(Layer):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         given, x = self.param.region_loss_param, kit.predictions(bottoms[0], self.param.region_loss_param.num)
-        images, side = len(x), x.shape[-1]
-        cells = ops.yolo.Cells(side, side, kit.anchors(given.biases[: 2 * given.num], side, side, x.dtype))
+        images, cells = len(x), kit.square_cells(given.biases, x)
         if self.annotated:
             named = self._classes() if given.class_map else None
             truths = kit.truths_of_annotations(self, bottoms[1], images, given.num_class, x, named)
         else:
             truths = kit.truths_of_rows(self, bottoms[1], given.num_class, x)
         settings = ops.yolo.Region(
-            given.num_class,
             given.object_scale,
             given.noobject_scale,
             given.class_scale,

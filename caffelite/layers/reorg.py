@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from .. import ops
 from ..layerkit import Layer, Run, Shape, layer
 from ..layerkit.neuron import refuse_in_place
+from ..layerkit.pooling import image_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,9 +42,8 @@ class Reorg(Layer):
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         shape, s = bottoms[0], self.stride
-        self.expect(len(shape) == 4, f"needs a bottom of 4 axes (num, channels, height, width), got {shape}")
-        self.raise_faults()
-        count, channels, height, width = shape
+        height, width = image_of(self, shape)
+        count, channels = shape[:2]
         self.expect(channels % s**2 == 0, f"channels must be a multiple of stride² ({s**2}), got {channels}")
         if self.reverse:
             return [(count, channels // s**2, height * s, width * s)]

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import ops
-from ..layerkit import Layer, Run, Shape, exactly, layer
-from ..layerkit.regions import expect_images, expect_regions, regions
+from ..layerkit import Run, layer
+from ..layerkit.regions import PooledRegions, regions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @layer("ROIPooling")
-class ROIPooling(Layer):
+class ROIPooling(PooledRegions):
     """Cuts each region out of a feature map and pools it to one size: N×C×H×W and R×5 → R×C×pooled_h×pooled_w.
 
     A region is (image, x1, y1, x2, y2), in pixels of the net's input image; its corners times `spatial_scale`, rounded
@@ -43,23 +43,9 @@ class ROIPooling(Layer):
     }
     """
 
-    bottoms, tops = exactly(2), exactly(1)
+    field = "roi_pooling_param"
     ungraded = passed_over = frozenset({1})
-
-    def setup(self, bottoms: Sequence[Shape]) -> None:
-        settings = self.settings("roi_pooling_param")
-        for name in ("pooled_h", "pooled_w"):
-            self.require(getattr(settings, name) > 0, f"roi_pooling_param.{name}", "must be positive")
-        self.require(settings.spatial_scale > 0, "roi_pooling_param.spatial_scale", "must be positive")
-        self.size = int(settings.pooled_h), int(settings.pooled_w)
-
-    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        x, rois = bottoms
-        expect_regions(self, rois)
-        expect_images(self, x)
-        return [(rois[0], x[1], *self.size)]
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         x, rois = bottoms
-        scale = self.settings("roi_pooling_param").spatial_scale
-        return (ops.rois.max_pool(x, regions(self, rois, len(x)), scale, self.size),)
+        return (ops.rois.max_pool(x, regions(self, rois, len(x)), self.scale, self.size),)

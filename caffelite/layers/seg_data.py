@@ -47,7 +47,6 @@ class SegData(SegmentedImages):
     """
 
     tops = exactly(2)
-    holder = "seg_data_param"
     source = "seg_data_param.source"
     reads = frozenset(
         {"scale", "mean_value", "mirror", "scale_ratios", "stride", "upper_size", "upper_height", "upper_width"}
@@ -72,7 +71,7 @@ class SegData(SegmentedImages):
         for name in ("upper_size", "upper_height", "upper_width"):
             fine = getattr(settings, name) > 0 or not settings.HasField(name)
             self.require(fine, f"transform_param.{name}", "must be positive")
-        self.check_both(settings, "transform_param", "upper_height", "upper_width")
+        self.check_both("transform_param", "upper_height", "upper_width")
         ratios = list(settings.scale_ratios)
         two = len(ratios) in (0, 2) and all(0 < ratio < np.inf for ratio in ratios) and ratios == sorted(ratios)
         self.require(two, "transform_param.scale_ratios", "must be two positive numbers, the smaller first")

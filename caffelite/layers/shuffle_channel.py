@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ..layerkit import Layer, Run, Shape, layer
+from ..layerkit.base import torch
 from ..layerkit.neuron import refuse_in_place
 
 if TYPE_CHECKING:
@@ -48,4 +49,4 @@ class ShuffleChannel(Layer):
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         x = bottoms[0]
         x = x.reshape(*x.shape, *[1] * (4 - x.dim()))
-        return (x.unflatten(1, (self.group, -1)).transpose(1, 2).flatten(1, 2),)
+        return (torch.nn.functional.channel_shuffle(x, self.group),)

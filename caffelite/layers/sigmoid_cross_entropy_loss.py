@@ -37,6 +37,8 @@ class SigmoidCrossEntropyLoss(LossLayer):
     }
     """
 
+    activation = "Sigmoid"
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.ignore, self.mode = ignored(self.settings("loss_param")), normalization(self, BATCH_SIZE)
 

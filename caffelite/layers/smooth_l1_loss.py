@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from ..layerkit import Run, Shape, between, layer
-from ..layerkit.losses import BATCH_SIZE, divisor, normalization
+from ..layerkit import Shape, between, layer
+from ..layerkit.losses import BATCH_SIZE
 from ..layerkit.smooth_l1 import SmoothL1
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @layer("SmoothL1Loss")
@@ -42,13 +38,8 @@ class SmoothL1Loss(SmoothL1):
     """
 
     bottoms = between(2, 4)
+    unless_told = BATCH_SIZE
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.sigma = float(self.settings("smooth_l1_loss_param").sigma)
         self.require(self.sigma != 0, "smooth_l1_loss_param.sigma", "must not be 0")
-
-    def divided_by(self, samples: int, places: int) -> float:
-        return float(divisor(self, normalization(self, BATCH_SIZE), samples, places, None) or 1)
-
-    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        return self.computed(bottoms)

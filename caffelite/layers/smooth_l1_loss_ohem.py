@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from ..layerkit import Run, between, layer
-from ..layerkit.losses import VALID, divisor, normalization
+from ..layerkit import between, layer
+from ..layerkit.losses import VALID
 from ..layerkit.smooth_l1 import SmoothL1
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @layer("SmoothL1LossOHEM")
@@ -44,9 +38,4 @@ class SmoothL1LossOHEM(SmoothL1):
     """
 
     bottoms = between(2, 3)
-
-    def divided_by(self, samples: int, places: int) -> float:
-        return float(divisor(self, normalization(self, VALID), samples, places, None) or 1)
-
-    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        return self.computed(bottoms)
+    unless_told = VALID

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,6 +36,7 @@ class SoftmaxCrossEntropyLoss(LossLayer):
     layer { name: "loss" type: "SoftmaxCrossEntropyLoss" bottom: "score" bottom: "shares" top: "loss" }
     """
 
+    activation = "Softmax"
     tops = between(1, 2)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
@@ -49,9 +51,7 @@ class SoftmaxCrossEntropyLoss(LossLayer):
         scores, targets = bottoms
         self.expect(scores == targets, f"its bottoms must have one shape, got {scores} and {targets}", "bottom[1]")
         self.index = self.axis(self.settings("softmax_param").axis, len(scores), "softmax_param.axis")
-        predictions = 1
-        for axis, size in enumerate(scores):
-            predictions *= 1 if axis == self.index else size
+        predictions = math.prod(scores[: self.index] + scores[self.index + 1 :])
         samples = predictions if self.mode in (VALID, FULL) else scores[0] if self.index else 1
         self.divisor = float(max(1, 1 if self.mode == NONE else samples))
         return [(), scores][: max(1, len(self.param.top))]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
-from ..data.telling import find, folder_of, told_by
+from ..data.telling import folder_of
 from ..data.transform_param import Floats
 from ..data.videos import Videos, read_clip_mean, read_videos
 from ..errors import Fault
 from ..layerkit import Shape, between, layer
 from ..layerkit.videos import FrameVideos
 from ..proto import TRAIN
-from ..runtime import seeds
 
 _COLOURS = 3
 
@@ -54,18 +54,14 @@ class VideoDataC3D(FrameVideos):
     makes_equal = "give new_height and new_width"
     words = 2
 
-    def _holder(self) -> str:
+    @property
+    def holder(self) -> str:
         old = self.param.HasField("image_data_param") and not self.param.HasField("video_data_param")
         return "image_data_param" if old else "video_data_param"
 
     @property
     def source(self) -> str:  # type: ignore[override]
-        return f"{self._holder()}.source"
-
-    @property
-    def given(self) -> Any:
-        """The settings."""
-        return self.settings(self._holder())
+        return f"{self.holder}.source"
 
     @property
     def batch_size(self) -> int:
@@ -74,27 +70,19 @@ class VideoDataC3D(FrameVideos):
     @property
     def _old(self) -> bool:
         """Whether they are C3D v1.0's."""
-        return self._holder() == "image_data_param"
+        return self.holder == "image_data_param"
 
     @property
-    def shuffled(self) -> bool:  # type: ignore[override]
-        return bool(self.given.shuffle)
-
-    def begins_at(self, seed: int) -> int:
-        most = self.given.rand_skip
-        return seeds.derive(seed, self.name, "rand_skip") % most if most else 0
+    def most_skipped(self) -> int:
+        return int(self.given.rand_skip)
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
-        given, holder = self.given, self._holder()
+        given, holder = self.given, self.holder
         self.expect(self.batch_size > 0, "batch_size must be positive, got 0", f"{holder}.batch_size")
         self.require(bool(given.source), self.source, "must name a text file that lists videos")
         self.require(given.new_length > 0, f"{holder}.new_length", "must be positive")
         self.require(given.sampling_rate > 0, f"{holder}.sampling_rate", "must be positive")
-        self.expect(
-            bool(given.new_height) == bool(given.new_width),
-            f"new_height: {given.new_height} and new_width: {given.new_width} must both be given, or neither",
-            f"{holder}.new_height",
-        )
+        self.check_both(holder, "new_height", "new_width")
         count = len(self.param.transform_param.mean_value)
         several = f"expected one mean_value, or as many as channels ({_COLOURS}), got {count}"
         self.expect(count in (0, 1, _COLOURS), several, "transform_param.mean_value")
@@ -121,21 +109,14 @@ class VideoDataC3D(FrameVideos):
             return 1, 1, 1, 1
         return (int(self.given.num_of_labels),) if self.given.use_multiple_label else ()
 
-    def frame_size(self) -> tuple[int, int] | None:
-        return (int(self.given.new_height), int(self.given.new_width)) if self.given.new_height else None
-
     def means(self) -> list[float]:
         values = list(self.param.transform_param.mean_value)
         if self._old and not values and self.given.HasField("mean_value"):
             values = [self.given.mean_value]
         return [value for value in values for _ in range(self.given.new_length)] if len(values) > 1 else values
 
-    def read_mean_file(self) -> Floats | None:
-        if not self.param.transform_param.HasField("mean_file"):
-            return None
-        field = "transform_param.mean_file"
-        with told_by(self, field):
-            return read_clip_mean(find(self.param.transform_param.mean_file, folder_of(self, field)))
+    def mean_in(self, path: Path) -> Floats:
+        return read_clip_mean(path)
 
     def frames(self, number: int, words: Sequence[int] | None) -> list[str]:
         given, begins, rate = self.given, number, int(self.given.sampling_rate)
@@ -151,16 +132,16 @@ class VideoDataC3D(FrameVideos):
         if not given.use_image:
             message = "video files cannot be read: there is no decoder for them"
             help = "take the videos apart into folders of frames (000001.jpg …), and say use_image: true"
-            self.expect(False, message, f"{self._holder()}.use_image", help)
+            self.expect(False, message, f"{self.holder}.use_image", help)
             self.raise_faults()
         classes = 0 if self._old or not given.use_multiple_label else int(given.num_of_labels)
         root = "" if self._old else str(given.root_folder)
         listed = read_videos(str(given.source), root, folder_of(self, self.source), classes)
         rule = f"must not exceed the number of videos ({len(listed.labels)})"
-        self.require(given.rand_skip <= len(listed.labels), f"{self._holder()}.rand_skip", rule)
+        self.require(given.rand_skip <= len(listed.labels), f"{self.holder}.rand_skip", rule)
         self.raise_faults()
 
         def frames(row: int) -> list[str]:
             return self.frames(int(listed.numbers[row]), None)
 
-        return Videos(listed, frames, "colour", self.frame_size(), channels_first=True)
+        return Videos(listed, frames, "colour", self.size, channels_first=True)

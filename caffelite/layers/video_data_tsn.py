@@ -49,27 +49,15 @@ class VideoDataTSN(FrameVideos):
     source = "video_data_param.source"
     makes_equal = "give new_height and new_width"
 
-    @property
-    def batch_size(self) -> int:
-        return int(self.param.video_data_param.batch_size)
-
-    @property
-    def shuffled(self) -> bool:  # type: ignore[override]
-        return bool(self.param.video_data_param.shuffle)
-
     def setup(self, bottoms: Sequence[Shape]) -> None:
-        given = self.param.video_data_param
+        given = self.given
         self.require(given.batch_size > 0, "video_data_param.batch_size", "must be positive")
         self.require(bool(given.source), self.source, "must name a text file that lists videos")
         self.length = int(given.new_length) if given.HasField("new_length") else 1
         self.require(self.length > 0, "video_data_param.new_length", "must be positive")
         self.require(given.num_segments > 0, "video_data_param.num_segments", "must be positive")
         self.words = max(1, int(given.num_segments))
-        self.expect(
-            bool(given.new_height) == bool(given.new_width),
-            f"new_height: {given.new_height} and new_width: {given.new_width} must both be given, or neither",
-            "video_data_param.new_height",
-        )
+        self.check_both("video_data_param", "new_height", "new_width")
         self.pattern = str(given.name_pattern) or _PATTERNS[given.modality]
         wanted = "one %d" if given.modality == VideoDataParameter.RGB else "%c and, behind it, %d"
         fits = printf_fields(self.pattern) == _FIELDS[given.modality]
@@ -86,23 +74,19 @@ class VideoDataTSN(FrameVideos):
 
     @property
     def channels(self) -> int:
-        given = self.param.video_data_param
+        given = self.given
         each = 2 if given.modality == VideoDataParameter.FLOW else 1 if given.grayscale else 3
         return each * self.length * int(given.num_segments)
 
     def label_tail(self) -> Shape:
         return 1, 1, 1
 
-    def frame_size(self) -> tuple[int, int] | None:
-        given = self.param.video_data_param
-        return (int(given.new_height), int(given.new_width)) if given.new_height else None
-
     def means(self) -> list[float]:
         values = list(self.param.transform_param.mean_value)
         return values * (self.channels // len(values)) if values else values
 
     def frames(self, number: int, words: Sequence[int] | None) -> list[str]:
-        given = self.param.video_data_param
+        given = self.given
         part, spare = number // given.num_segments, number // given.num_segments - self.length + 1
         names = []
         for segment in range(given.num_segments):
@@ -116,11 +100,11 @@ class VideoDataTSN(FrameVideos):
         return names
 
     def open_table(self) -> Videos:
-        given = self.param.video_data_param
+        given = self.given
         listed = read_videos(str(given.source), "", folder_of(self, self.source))
 
         def frames(row: int) -> list[str]:
             return self.frames(int(listed.numbers[row]), None)
 
         gray = given.modality == VideoDataParameter.FLOW or given.grayscale
-        return Videos(listed, frames, "gray" if gray else "colour", self.frame_size(), channels_first=False)
+        return Videos(listed, frames, "gray" if gray else "colour", self.size, channels_first=False)

@@ -38,6 +38,8 @@ class VoxelSoftmaxLoss(LossLayer):
 
     fork: ClassVar[str] = "facebook/C3D"
 
+    activation = "Softmax"
+
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         scores, labels = bottoms
         tops = self.top_shapes(bottoms)

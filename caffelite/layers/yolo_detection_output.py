@@ -75,11 +75,9 @@ class YoloDetectionOutput(Layer):
         """Boxes, labels and confidences of a bottom: of each cell in turn, all its boxes."""
         given = self.param.yolo_detection_output_param
         x = kit.predictions(bottom, given.num_box)
-        side = x.shape[-1]
-        cells = ops.yolo.Cells(side, side, kit.anchors(given.biases[: 2 * given.num_box], side, side, x.dtype))
-        boxes = cells.boxes(torch.cat([x[:, :, :2].sigmoid(), x[:, :, 2:4]], 2))
+        boxes = kit.square_cells(given.biases, x).boxes_of(x)
         chances, labels = x[:, :, 5:].softmax(2).max(2)
         scores = chances * x[:, :, 4].sigmoid()
-        boxes, labels, scores = (part.movedim(1, 3) for part in (boxes, labels, scores))  # N×H×W×A
+        labels, scores = (part.movedim(1, 3) for part in (labels, scores))  # N×H×W×A
         there = scores >= given.confidence_threshold
         return boxes[there], labels[there], scores[there]

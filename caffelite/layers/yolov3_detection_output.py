@@ -98,7 +98,7 @@ class Yolov3DetectionOutput(Layer):
         mask = list(given.mask)[first : first + given.num_box]
         sizes = kit.anchors(given.biases[: len(given.biases) // 2 * 2], width * scale, height * scale, x.dtype)
         cells = ops.yolo.Cells(height, width, sizes[mask])
-        boxes = cells.boxes(torch.cat([x[:, :, :2].sigmoid(), x[:, :, 2:4]], 2)).movedim(1, 3)  # N×H×W×A×4
+        boxes = cells.boxes_of(x)
         scores = (x[:, :, 5:].sigmoid() * x[:, :, 4:5].sigmoid()).permute(0, 3, 4, 1, 2)  # N×H×W×A×C
         there = scores > given.confidence_threshold
         *box, label = there.nonzero(as_tuple=True)

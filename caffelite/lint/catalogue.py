@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 GROUPS = {
     "text": "Text and syntax",
@@ -52,7 +52,7 @@ class Code:
 @cache
 def group(name: str) -> tuple[Code, ...]:
     """The codes of one group, in their order."""
-    table = tomllib.loads(files(__package__).joinpath("codes", f"{name}.toml").read_text("utf-8"))
+    table = tomllib.loads((Path(__file__).parent / "codes" / f"{name}.toml").read_text("utf-8"))
     return tuple(
         Code(
             code["name"],

@@ -175,7 +175,7 @@ class _Solver:
         if self.text.failed:
             found = [fault for fault in found if fault.code not in _LACKING]
         self.report.add(found)
-        settings = None if checks.faults else Settings.from_message(message, self.loaded.places, self.report.path)
+        settings = None if checks.faults else Settings.from_examined(full, checks, notes)
         if settings is None:
             self._nets_of(full)
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,28 +48,10 @@ def _some_labels(layer: FedLayer, most: int) -> NDArray[np.float32] | None:
     table = getattr(layer, "table", None)
     if table is None:
         return None
-    count = len(table)
-    rows = np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
-    if not _labels_are_known(table):
-        size = _bytes_of_first(table)
-        if size is None:
-            return None
-        rows = rows[:: max(1, len(rows) * size // _MOST_READ)]
-        with table._lock:
-            values = table._reader.take(rows.tolist())
-        from ..proto import Datum
-
-        return np.array([Datum.FromString(bytes(value)).label for value in values], np.float32)
-    return np.asarray(table.labels[rows])
-
-
-def _labels_are_known(table: Any) -> bool:
-    return not hasattr(table, "_reader")
-
-
-def _bytes_of_first(table: Any) -> int | None:
-    with suppress(CaffeliteError), table._lock:
-        return max(1, sum(len(bytes(value)) for value in table._reader.take([0])))
+    rows = np.unique(np.linspace(0, len(table) - 1, min(most, len(table))).astype(np.int64))
+    with suppress(CaffeliteError):
+        labels: NDArray[np.float32] = table.labels_of(rows[:: max(1, len(rows) * table.label_size() // _MOST_READ)])
+        return labels
     return None
 
 
@@ -120,10 +101,8 @@ def _all_labels(source: Node, layer: FedLayer, blob: str) -> list[float] | None:
     blob = next((name for name in names if blob.startswith(name)), blob) if blob not in names else blob
     if table is None or blob not in names:
         return None
-    if not _labels_are_known(table):
-        size = _bytes_of_first(table)
-        if size is None or size * len(table) > _MOST_READ:
-            return None
     with suppress(CaffeliteError):
+        if table.label_size() * len(table) > _MOST_READ:
+            return None
         return sorted(float(label) for label in layer.label_counts(names.index(blob)))
     return None

@@ -10,11 +10,6 @@ from ..proto import TEST
 from .rules import net_rule
 from .subject import Subject
 
-_TWICE = {
-    ("Softmax", "SoftmaxWithLoss"): "SoftmaxWithLoss takes the softmax itself",
-    ("Sigmoid", "SigmoidCrossEntropyLoss"): "SigmoidCrossEntropyLoss takes the sigmoid itself",
-}
-_SCORED = frozenset({"SoftmaxWithLoss", "SigmoidCrossEntropyLoss"})
 _RECTIFIERS = frozenset({"ReLU", "ReLU6"})
 
 
@@ -34,8 +29,8 @@ def a_loss_that_takes_the_softmax_itself(net: Subject) -> Iterator[Fault]:
     """Softmax of a softmax is nearly flat: the net learns, slowly and badly."""
     for node in net.nodes:
         above = net.above(node)
-        why = _TWICE.get((above.type, node.type)) if above is not None else None
-        if above is not None and why is not None:
+        if above is not None and node.layer is not None and above.type == node.layer.activation:
+            why = f"{node.type} takes the {above.type.lower()} itself"
             message = f'reads "{node.layer.bottom_names[0]}" of layer "{above.name}" ({above.type}): {why}'
             help = f'let it read what "{above.name}" reads'
             yield node.fault(message, "bottom[0]", help, severity="warning")
@@ -45,7 +40,7 @@ def a_loss_that_takes_the_softmax_itself(net: Subject) -> Iterator[Fault]:
 def no_rectifier_before_a_loss(net: Subject) -> Iterator[Fault]:
     """Scores below 0 are cut off, and where all are, no gradient flows."""
     for node in net.nodes:
-        above = net.above(node) if node.type in _SCORED else None
+        above = net.above(node) if node.layer is not None and node.layer.activation else None
         if above is not None and above.type in _RECTIFIERS and not above.param.relu_param.negative_slope:
             message = f'its scores come from layer "{above.name}" ({above.type}), which cuts off all below 0'
             yield node.fault(message, "bottom[0]", f'take "{above.name}" out', severity="warning")

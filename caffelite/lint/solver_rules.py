@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from ..errors import Fault, did_you_mean
 from ..graph import Node
@@ -10,7 +11,7 @@ from .loss_rules import USE_GLOBAL_STATS, and_others, norms
 from .rules import solver_rule
 from .subject import WITH_BIAS, SolverSubject, Subject
 
-_NORMALISING = frozenset({"BatchNorm", "BN", "MVN", "LayerNorm", "GroupNorm", "InstanceNorm", "Normalize"})
+_NORMALISING = frozenset({"BatchNorm", "BN", "MVN", "Normalize"})
 _MOMENTUM = frozenset({"SGD", "Nesterov"})
 _FAST = 1.0
 """Steps of SGD add up to base_lr / (1 − momentum): beyond this, nets without normalisation diverge."""
@@ -115,7 +116,7 @@ def tests_see_data_scaled_as_in_training(solver: SolverSubject) -> Iterator[Faul
                 yield node.fault(message, "transform_param", help, severity="warning")
 
 
-def _transforms(net: Subject) -> dict:  # type: ignore[type-arg]
+def _transforms(net: Subject) -> dict[str, tuple[Node, Any]]:
     return {
         node.tops[0]: (node, node.param.transform_param)
         for node in net.sources
@@ -123,5 +124,5 @@ def _transforms(net: Subject) -> dict:  # type: ignore[type-arg]
     }
 
 
-def _has_mean(param) -> bool:  # type: ignore[no-untyped-def]
+def _has_mean(param: Any) -> bool:
     return bool(param.HasField("mean_file") or len(param.mean_value))

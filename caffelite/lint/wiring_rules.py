@@ -15,7 +15,6 @@ _MAKES_FEATURES = frozenset(
         "InnerProduct", "LRN", "MVN", "PReLU", "Pooling", "ReLU", "Scale", "Sigmoid", "TanH",
     }
 )  # fmt: skip
-_REREAD = frozenset({"Sigmoid", "TanH", "Softmax"})
 
 
 @net_rule("CL612")
@@ -63,11 +62,11 @@ def features_are_read(net: Subject) -> Iterator[Fault]:
 
 @net_rule("CL617")
 def nobody_overwrites_what_a_backward_reads(net: Subject) -> Iterator[Fault]:
-    """Sigmoid, TanH and Softmax find their gradient from their top: it must still be there."""
+    """Sigmoid, TanH and others find their gradient from their top: it must still be there."""
     if not net.trains:
         return
     for node in net.nodes:
-        if node.type not in _REREAD or node.name not in net.backward:
+        if node.layer is None or node.layer.rereads != "top" or node.name not in net.backward:
             continue
         for reader, position in net.readers.get(node.writes[0], []):
             blob = node.tops[0]

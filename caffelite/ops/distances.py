@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Function
 
+from .elementwise import scaled_gradient
+
 
 class _ToVectors(Function):
     @staticmethod
@@ -29,9 +31,15 @@ class _ToVectors(Function):
             to_x = (x * gradient.sum(1, keepdim=True) - gradient @ vectors) * 2
             to_vectors = (vectors * counted.sum(0).unsqueeze(1) - counted.t() @ x) * 2
             return to_x, to_vectors, None, None
-        to_x = torch.stack([gradient[m] @ (x[m] - vectors).sign() for m in range(len(x))])
-        to_vectors = torch.stack([counted[:, n] @ (vectors[n] - x).sign() for n in range(len(vectors))])
-        return to_x, to_vectors, None, None
+        return _by_signs(gradient, x, vectors), _by_signs(counted.t(), vectors, x), None, None
+
+
+def _by_signs(gradient: Tensor, x: Tensor, others: Tensor) -> Tensor:
+    """Σ over n of gradient[m, n]·sign(x[m] − others[n]), M×K: the gradient of Σ |x − v| for x."""
+    gradient = gradient.contiguous()
+    # The distances themselves, for which `gradient` stands last, are asked for other powers than 1 only.
+    y: Tensor = torch.ops.aten._cdist_backward(gradient, x.contiguous(), others.contiguous(), 1.0, gradient)
+    return y
 
 
 def to_vectors(x: Tensor, vectors: Tensor, power: int, own: Tensor | None = None) -> Tensor:
@@ -75,7 +83,7 @@ def center_loss(x: Tensor, centers: Tensor, indices: Tensor) -> Tensor:
     return _CenterLoss.apply(x, centers, indices)
 
 
-_MULTIPLES = {1: (1.0, 0.0), 2: (-1.0, 0.0, 2.0), 3: (0.0, -3.0, 0.0, 4.0), 4: (1.0, 0.0, -8.0, 0.0, 8.0)}
+_MULTIPLES = {2: (-1.0, 0.0, 2.0), 3: (0.0, -3.0, 0.0, 4.0), 4: (1.0, 0.0, -8.0, 0.0, 8.0)}
 """cos(m·θ) as a polynomial of cos θ, the constant first, for m from 2 to 4."""
 
 
@@ -179,19 +187,6 @@ def pairs(chance: np.random.Generator, count: int, draws: int) -> NDArray[np.int
     return drawn
 
 
-class _OverMany(Function):
-    """A sum whose gradient is that of the mean over `count`."""
-
-    @staticmethod
-    def forward(ctx: Any, total: Tensor, count: int) -> Tensor:
-        ctx.count = count
-        return total.clone()
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Any:
-        return slope / ctx.count, None
-
-
 def mean_discrepancy(
     source: Tensor, target: Tensor, of_source: Tensor, of_target: Tensor, gammas: Sequence[float]
 ) -> Tensor:
@@ -207,7 +202,7 @@ def mean_discrepancy(
         return torch.stack([(-gamma * squares).exp() for gamma in gammas]).sum()
 
     total = kernel(s, other_s) + kernel(t, other_t) - kernel(s, other_t) - kernel(other_s, t)
-    return _OverMany.apply(total, len(of_source))
+    return scaled_gradient(total, 1 / len(of_source))
 
 
 def too_near(means: Tensor, alpha: float) -> Tensor:

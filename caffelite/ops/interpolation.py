@@ -10,11 +10,9 @@ def _taps(size: int, wanted: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """For each of `wanted` places along an axis of `size` pixels the pixel before it, the one after, and how near the
     latter is, worked out in float32."""
     ratio = torch.tensor(float(size - 1), dtype=torch.float32) / (wanted - 1) if wanted > 1 else torch.tensor(0.0)
-    at = ratio * torch.arange(wanted, dtype=torch.float32)
+    at = ratio * torch.arange(wanted, dtype=torch.float32, device=x.device)
     before = at.long()
-    nearer = (at - before).to(x.dtype)
-    after = (before + 1).clamp(max=size - 1)
-    return before.to(x.device), after.to(x.device), nearer.to(x.device)
+    return before, (before + 1).clamp(max=size - 1), (at - before).to(x.dtype)
 
 
 def _along(x: Tensor, axis: int, wanted: int) -> Tensor:

@@ -81,28 +81,33 @@ def large_enough(boxes: Array, least: float) -> Array:
     return large[:, 0] & large[:, 1]
 
 
+def _areas(boxes: Array) -> Array:
+    wide, high = (boxes[..., 2:] - boxes[..., :2] + 1).T
+    areas: Array = wide * high
+    return areas
+
+
+def _shares(box: Array, area: Array, others: Array, areas: Array) -> Array:
+    """Intersection over union of a box, or K×1 of them, with each of the others, M."""
+    corner = np.maximum(box[..., :2], others[:, :2])
+    sides = (np.minimum(box[..., 2:], others[:, 2:]) - corner + 1).clip(0)
+    common = sides[..., 0] * sides[..., 1]
+    return np.divide(common, area + areas - common, out=np.zeros_like(common), where=common > 0)
+
+
 def overlaps(boxes: Array, others: Array) -> Array:
     """Intersection over union of each box with each of the others, K×M."""
-    corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    common = (np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - corner + 1).clip(0).prod(-1)
-    areas = [(each[:, 2:] - each[:, :2] + 1).prod(-1) for each in (boxes, others)]
-    union = areas[0][:, None] + areas[1] - common
-    return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
+    return _shares(boxes[:, None], _areas(boxes)[:, None], others, _areas(others))
 
 
 def suppressed(boxes: Array, threshold: float) -> Iterator[int]:
     """The numbers of those boxes, in their order, that overlap none of the ones given before by more than
     `threshold`."""
-    areas = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
-    left = np.arange(len(boxes))
+    areas, left = _areas(boxes), np.arange(len(boxes))
     while len(left):
         best, left = left[0], left[1:]
         yield int(best)
-        rest = boxes[left]
-        corner = np.maximum(boxes[best, :2], rest[:, :2])
-        wide, high = (np.minimum(boxes[best, 2:], rest[:, 2:]) - corner + 1).clip(0).T
-        common = wide * high
-        left = left[~(common / (areas[best] + areas[left] - common) > threshold)]
+        left = left[_shares(boxes[best], areas[best], boxes[left], areas[left]) <= threshold]
 
 
 def descending(scores: Array) -> Array:

@@ -101,6 +101,10 @@ class Cells(NamedTuple):
         w, h = (raw[:, :, 2 + k].exp() * self.anchors[:, k, None, None] for k in range(2))
         return torch.stack([x, y, w, h], -1)
 
+    def boxes_of(self, x: Tensor) -> Tensor:
+        """The boxes of predictions, N×A×(5+C)×H×W, as N×H×W×A×4."""
+        return self.boxes(torch.cat([x[:, :, :2].sigmoid(), x[:, :, 2:4]], 2)).movedim(1, 3)
+
     def cell(self, truth: Tensor) -> tuple[int, int]:
         """Row and column of the cell in which the centre of a box lies."""
         return min(int(truth[1] * self.height), self.height - 1), min(int(truth[0] * self.width), self.width - 1)
@@ -142,7 +146,6 @@ def with_gradient(x: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
 class Region(NamedTuple):
     """Settings of RegionLoss.  `clipped`: as intel/caffe does it."""
 
-    classes: int
     object_scale: float
     noobject_scale: float
     class_scale: float

@@ -88,7 +88,7 @@ def _with_layers_of_today(path: str | Path, data: memoryview) -> tuple[list[Piec
             left_out += _fill(net, [data[start:end]])
     place = Place(str(path))
     try:
-        upgraded = upgrade_net(net, lambda _: place, forks=False)
+        upgraded = upgrade_net(net, lambda _: place, dialects=False)
     except CaffeliteError as error:
         why = error.faults[0]
         raise fault(path, f"its layers cannot be brought to today's form: {why.message}", why.help) from error

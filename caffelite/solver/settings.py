@@ -6,12 +6,14 @@ Defaults are those of the schema.  No torch here: `check` reads settings without
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from ..errors import Fault, Places, SettingsError, nowhere
 from ..proto import NetParameter, SolverParameter
-from .checks import TRAIN_NETS, Checks, check, split_paths
+from .checking import check, split_paths
+from .checks import TRAIN_NETS, Checks
 from .tracker import Watched
 
 
@@ -128,7 +130,15 @@ class Settings:
         Raises:
             SettingsError: with every fault found.
         """
-        full, checks, notes = examined(message, places, file)
+        return cls.from_examined(*examined(message, places, file))
+
+    @classmethod
+    def from_examined(cls, full: Any, checks: Checks, notes: Sequence[Fault]) -> Settings:
+        """Settings from what :func:`examined` found.
+
+        Raises:
+            SettingsError: with every fault found.
+        """
         if checks.faults:
             raise SettingsError(checks.faults)
         plain = {
@@ -155,8 +165,8 @@ class Settings:
 def examined(
     message: Any, places: Places = nowhere, file: str | os.PathLike[str] | None = None
 ) -> tuple[Any, Checks, list[Fault]]:
-    """What :meth:`Settings.from_message` goes by: the SolverParameter with its snapshot_prefix completed, what is wrong
-    or odd about it, and notes of what was completed."""
+    """What :meth:`Settings.from_examined` goes by: the SolverParameter with its snapshot_prefix completed, what is
+    wrong or odd about it, and notes of what was completed."""
     full = SolverParameter()
     full.CopyFrom(message)
     notes = _complete_prefix(full, os.fspath(file) if file is not None else None)

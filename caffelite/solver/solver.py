@@ -19,7 +19,7 @@ from ..logs import records
 from ..logs.records import emit
 from ..logs.text import number
 from . import state
-from .checks import folder_fault
+from .checking import folder_fault
 from .events import Every, Request, nothing_asked
 from .follow_up import FollowUp
 from .keep import Pruning

@@ -27,7 +27,7 @@ class Group:
     Attributes:
         weights, gradients: one tensor a parameter, of equal shape and memory format.
         history: for each slot, one tensor a parameter.
-        rate: the iteration's rate times lr_mult.
+        rate: the iteration's rate times lr_mult; without lr_mult, where larc or local_lr_auto scaled the gradients.
         decay: weight decay (times decay_mult) still to be added; for `apply` and `advance` L2, and 0 but for types
             that add it themselves.
         iteration: how many updates came before this one.
@@ -40,7 +40,7 @@ class Group:
     rate: float
     decay: float
     iteration: int
-    momentum: float = 0.0
+    momentum: float
 
 
 class Update:

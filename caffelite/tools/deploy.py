@@ -22,13 +22,8 @@ from ..errors import Fault, GraphError, did_you_mean
 from ..graph import Graph, Node, Shape
 from ..proto import FillerParameter, LayerParameter, NetParameter
 
-ACTIVATIONS = {
-    "SoftmaxWithLoss": ("Softmax", "prob"),
-    "SoftmaxWithLossOHEM": ("Softmax", "prob"),
-    "InfogainLoss": ("Softmax", "prob"),
-    "SigmoidCrossEntropyLoss": ("Sigmoid", "prob"),
-}
-"""Losses that contain an activation: its type, and what it is called."""
+_PREDICTION = "prob"
+"""What the activation that a loss contained is called, as in the nets that came with Caffe."""
 
 _TRAINING_ONLY = ("param", "loss_weight", "include", "exclude", "propagate_down", "blobs", "phase")
 
@@ -188,20 +183,18 @@ class _Deployment:
 
     def _activated(self, loss: Node, graded: Sequence[tuple[int, str]]) -> set[int]:
         """The layer that does already, beside the loss, what the loss contains."""
-        kind, _ = ACTIVATIONS.get(loss.type, ("", ""))
         return {
             node.index
             for node in self.nodes
-            if node.type == kind and graded and self.reads[node.index] == [graded[0][0]]
+            if node.type == loss.layer.activation and graded and self.reads[node.index] == [graded[0][0]]
         }
 
     def _activation(self, loss: Node, blobs: Sequence[str], heads: int) -> list[Any]:
         """The layer that stands for the loss when there are no labels."""
-        if loss.type not in ACTIVATIONS or not blobs:
+        if not (loss.layer.activation and blobs):
             return []
-        kind, name = ACTIVATIONS[loss.type]
-        name = name if heads == 1 and name not in self.makers else f"{blobs[0]}_{name}"
-        layer = LayerParameter(name=name, type=kind, bottom=[blobs[0]], top=[name])
+        name = _PREDICTION if heads == 1 and _PREDICTION not in self.makers else f"{blobs[0]}_{_PREDICTION}"
+        layer = LayerParameter(name=name, type=loss.layer.activation, bottom=[blobs[0]], top=[name])
         if loss.param.HasField("softmax_param"):
             layer.softmax_param.CopyFrom(loss.param.softmax_param)
         if loss.param.infogain_loss_param.HasField("axis"):

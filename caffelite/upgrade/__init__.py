@@ -77,18 +77,20 @@ def _apply(passes: Iterable[Pass], message: Any, places: Places) -> Upgraded:
     return Upgraded(message, faults, places, origin)
 
 
-def upgrade_net(message: Any, places: Places = nowhere, *, forks: bool = True) -> Upgraded:
-    """A NetParameter of any age as today's: V0 and V1 `layers`, old transform fields, `input`, old BatchNorm.
+def upgrade_net(message: Any, places: Places = nowhere, *, dialects: bool = True) -> Upgraded:
+    """A NetParameter of any age and fork as today's: V0 and V1 `layers`, old transform fields, `input`, old BatchNorm;
+    second names of layer types, intel's BatchNorm, types that mean different things in different forks, longjon's Crop.
 
     The message given is left as it was; where there is nothing to do it is returned itself.  Settings that the
-    original drops on the way are dropped here too, each with a warning among the notes.  Without `forks`, layers whose
-    type means different things in different forks are left as they are.
+    original drops on the way are dropped here too, each with a warning among the notes.  Without `dialects`, types that
+    mean different things are left as they are.
 
     Raises:
-        UpgradeError: with every fault of the net that leaves no single reading (`layer` mixed with `layers`, unknown
-            V0 types, padding layers in front of something else than conv and pool, inputs without a size).
+        UpgradeError: with every fault of the net that leaves no single reading (`layer` mixed with `layers` where no
+            text tells their order or `layers` are V0, unknown V0 types, padding layers in front of something else than
+            conv and pool, inputs without a size, a dialect in doubt, a Crop that cannot be aligned).
     """
-    passes = NET_PASSES if forks else tuple(step for step in NET_PASSES if step is not name_dialects)
+    passes = NET_PASSES if dialects else tuple(step for step in NET_PASSES if step is not name_dialects)
     return _apply(passes, message, places)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Fault, Places
@@ -11,19 +12,26 @@ from .step import Step, plural
 def spread_batch_norm(message: Any, places: Places) -> Step | None:
     """Hand `filler` and `bias_filler` of a BatchNorm on to the Scale layer behind it, which intel/caffe computes with
     it as one; and the net's `bn_stats_batch_size` to every BatchNorm."""
+    filled = [index for index, layer in enumerate(message.layer) if _has_filler(layer)]
+    if not filled and not message.HasField("bn_stats_batch_size"):
+        return None
     step = Step(type(message)())
     step.message.CopyFrom(message)
-    _hand_on_fillers(step, places)
+    _hand_on_fillers(filled, step, places)
     _hand_on_size(step, places)
     return step if step.faults else None
 
 
-def _hand_on_fillers(step: Step, places: Places) -> None:
+def _has_filler(layer: Any) -> bool:
+    return bool(
+        layer.type == "BatchNorm" and layer.HasField("batch_norm_param") and layer.batch_norm_param.HasField("filler")
+    )
+
+
+def _hand_on_fillers(filled: Sequence[int], step: Step, places: Places) -> None:
     layers = step.message.layer
-    for index, layer in enumerate(layers):
-        if layer.type != "BatchNorm" or not layer.batch_norm_param.HasField("filler"):
-            continue
-        behind = _reader(layers, index)
+    for index in filled:
+        layer, behind = layers[index], _reader(layers, index)
         if behind is None or layers[behind].type != "Scale" or len(layers[behind].bottom) != 1:
             continue
         scale, settings = layers[behind].scale_param, layer.batch_norm_param

@@ -30,18 +30,19 @@ _SHORT = 4
 
 
 def upgrade_loaded(loaded: Loaded[Any]) -> Upgraded:
-    """A net or a solver that was read, and the nets in it, brought to today's form, forks' layers as they are.
+    """A net or a solver that was read, and the nets in it, brought to today's form; layers whose type means different
+    things in different forks stay as they are.
 
     Raises:
         UpgradeError: as :func:`upgrade_net` and :func:`upgrade_solver` do.
     """
     if loaded.message.DESCRIPTOR.name != "SolverParameter":
-        return upgrade_net(loaded.message, loaded.places, forks=False)
+        return upgrade_net(loaded.message, loaded.places, dialects=False)
     solver = upgrade_solver(loaded.message, loaded.places)
     message, notes, origins = type(solver.message)(), list(solver.notes), {}
     message.CopyFrom(solver.message)
     for path, net in _nets(message):
-        upgraded = upgrade_net(net, sub(solver.places, path), forks=False)
+        upgraded = upgrade_net(net, sub(solver.places, path), dialects=False)
         notes += upgraded.notes
         origins[path] = upgraded.origin
         net.CopyFrom(upgraded.message)

@@ -1,7 +1,9 @@
-"""The table of dialects: it is well-formed, says nothing of what is built, and is heeded by reader and registry."""
+"""The tables of dialects: it is well-formed, says nothing of what is built, and is heeded by reader and registry."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -109,8 +111,10 @@ def test_a_name_nobody_knows() -> None:
     assert dialects.layer_type("NoSuchType") is None and dialects.readings("Convolution") == ()
 
 
-def test_what_is_asked_of_every_net_is_found_without_parsing_the_table() -> None:
-    table = dialects.table()
-    assert dialects.ambiguous() == {entry["type"] for entry in table["reading"]}
-    aliases = [name for entry in table["alias"] for name in entry["types"]]
-    assert aliases and all(dialects.alias(name) is not None for name in aliases)
+def test_a_net_of_plain_caffe_does_not_read_what_is_not_built() -> None:
+    script = (
+        "from caffelite import dialects, upgrade; from caffelite.proto import NetParameter\n"
+        "upgrade.upgrade_net(NetParameter(layer=[{'name': 'a', 'type': 'ReLU'}])); print(dialects._table.cache_info())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "currsize=1" in done.stdout

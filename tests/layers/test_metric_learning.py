@@ -367,12 +367,12 @@ def test_both_plans_train_alike(kind: str) -> None:
         (
             'type: "L1Loss"',
             [(4, 2), (4, 3)],
-            "its bottoms must have as many elements per sample, got shapes (4, 2) and (4, 3)",
+            "its bottoms must have as many elements per sample, got 2 (shape (4, 2)) and 3 (shape (4, 3))",
         ),
         (
             'type: "JSDLoss"',
             [(4, 2), (4, 3)],
-            "its bottoms must have as many elements per sample, got shapes (4, 2) and (4, 3)",
+            "its bottoms must have as many elements per sample, got 2 (shape (4, 2)) and 3 (shape (4, 3))",
         ),
     ],
 )

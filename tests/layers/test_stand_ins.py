@@ -563,7 +563,7 @@ def test_another_class_of_that_name_is_not_taken(place: Path) -> None:
 def test_the_table_names_layers_that_there_are() -> None:
     assert dialects.python_class("rpn.proposal_layer.ProposalLayer") == "ProposalLayer"
     assert dialects.python_class("rpn.proposal_layer.ProposalLayer2") is None
-    known = {dialects.python_class(name) for entry in dialects._table()["python"] for name in entry["names"]}
+    known = {dialects.python_class(name) for entry in dialects.table()["python"] for name in entry["names"]}
     built = {name.partition("@")[2] for name in layers if name.startswith("Python@")}
     assert known == built
     assert all(issubclass(layers[f"Python@{name}"], StandIn) for name in built)
