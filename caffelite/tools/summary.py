@@ -30,7 +30,8 @@ class _Totals:
     parameters = multiply_adds = activations = 0
 
 
-def _own_parameters(graph: Graph, node: Node) -> int:
+def own_parameters(graph: Graph, node: Node) -> int:
+    """How many parameters a layer has in memory of its own."""
     return sum(prod(graph.weights[index].shape) for index in node.weights if graph.weights[index].owner == index)
 
 
@@ -40,18 +41,24 @@ def fixed_parameters(graph: Graph) -> int:
     return sum(prod(weight.shape) for weight in owners if weight.lr_mult == 0)
 
 
+def activations(graph: Graph, node: Node) -> int:
+    """The bytes that a layer's tops take up, as far as they are known; none for those that it makes in place, and for
+    those that are its bottom."""
+    if getattr(node.layer, "sharing_bottoms", False):
+        return 0
+    tops = zip(node.tops, node.writes, strict=True)
+    shapes = (graph.values[index].shape for blob, index in tops if blob not in node.bottoms)
+    return sum(prod(shape) * BYTES for shape in shapes if shape is not None)
+
+
 def _row(graph: Graph, node: Node, totals: _Totals) -> Row:
     tops = [graph.values[index].shape for index in node.writes]
     bottoms = [graph.values[index].shape if index >= 0 else None for index in node.reads]
     text = ", ".join("?" if shape is None else "x".join(map(str, shape)) or "scalar" for shape in tops)
     known = node.layer is not None and None not in tops and None not in bottoms
-    parameters = _own_parameters(graph, node)
+    parameters = own_parameters(graph, node)
     work = node.layer.multiply_adds(bottoms, tops) if known else 0
-    memory = sum(
-        prod(shape) * BYTES
-        for blob, shape in zip(node.tops, tops, strict=True)
-        if shape is not None and blob not in node.bottoms
-    )
+    memory = activations(graph, node)
     totals.parameters += parameters
     totals.multiply_adds += work
     totals.activations += memory
@@ -87,12 +94,19 @@ def rows(graph: Graph) -> list[Row]:
 def table(graph: Graph) -> str:
     """The net as aligned text, a line a layer, totals last."""
     *found, last = rows(graph)
-    widths = [max(map(len, column)) for column in zip(HEAD, *found, last, strict=True)]
+    return aligned(HEAD, found, last, left=3)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str], left: int) -> str:
+    """Rows of cells as text between rules, the totals last; so many columns from the left are words, the others
+    numbers."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, last, strict=True)]
     rule = "  ".join("-" * width for width in widths)
-    return "\n".join([_line(HEAD, widths), rule, *(_line(row, widths) for row in found), rule, _line(last, widths)])
+    lines = [_line(row, widths, left) for row in (head, *rows, last)]
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    left = [f"{cell:<{width}}" for cell, width in zip(row[:3], widths[:3], strict=True)]
-    right = [f"{cell:>{width}}" for cell, width in zip(row[3:], widths[3:], strict=True)]
-    return "  ".join([*left, *right]).rstrip()
+def _line(row: Sequence[str], widths: Sequence[int], left: int) -> str:
+    words = [f"{cell:<{width}}" for cell, width in zip(row[:left], widths[:left], strict=True)]
+    numbers = [f"{cell:>{width}}" for cell, width in zip(row[left:], widths[left:], strict=True)]
+    return "  ".join([*words, *numbers]).rstrip()
