@@ -67,7 +67,7 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-## make bench     training speed against a plain PyTorch loop
+## make bench     speed against hand-written PyTorch, and against the original where CAFFE_BIN names its binary
 bench: venv
 	$(BIN)/python -m benchmarks
 

@@ -34,10 +34,12 @@ from caffelite.layerkit import Run, layers
 from caffelite.proto import TRAIN, BlobProto, LayerParameter
 from caffelite.tools.writers import write_images
 
+from .cases import LENET
 from .harness import cpu
-from .lenet import BATCH, database, solver_on
+from .sources import mnist_databases
+from .work import Files
 
-RAW, JPEGS = 2048, 384
+BATCH, RAW, JPEGS = 64, 2048, 384
 SEED = 1
 
 
@@ -101,8 +103,9 @@ def mean_file(folder: Path, shape: tuple[int, int, int]) -> Path:
 
 def mnist(folder: Path, seconds: float) -> dict[str, float]:
     """Batches a second of the first epoch (cold, warm) and of a later one, and LeNet's iterations a second."""
-    source = database(folder)
-    solver = solver_on(source)
+    source, _ = mnist_databases(folder)
+    files = Files(LENET[BATCH], folder)
+    solver = files.make_solver(files.net())
     solver.step(50)
     rates = []
     for _ in range(3):

@@ -1,61 +1,104 @@
-"""Two ways of doing the same work, timed in turn.
+"""Several ways of doing the same work, timed in turn.
 
-Machines drift and are shared, so single times say little: A and B run block by block in one process, and what counts
-is the ratio of neighbouring blocks.
+Machines drift and are shared, so single times say little: the contenders run block by block, and what counts is the
+ratio of neighbouring blocks.  All that compute with torch do so in one process, since two processes with as many
+threads each as there are cores wait for one another.
 """
 
 from __future__ import annotations
 
-import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
+Turn = Callable[[int], float]
+"""Makes so many iterations, and says how many seconds they took."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Rates of each contender (iterations per second, one per block) and the ratios of the first to the others."""
+    """What was measured of each contender, a value a round, and the ratios of the first to the others.
+
+    Attributes:
+        unit: of the values; "it/s" are rates, of which more is better, anything else is a cost.
+        tuned: the contenders that are variants of one thing; the best of them stands for all.
+        notes: what else there is to say.
+    """
 
     name: str
-    threads: int
-    torch: str
-    cpu: str
-    rates: dict[str, list[float]]
+    unit: str
+    values: Mapping[str, Sequence[float]]
+    tuned: Sequence[str] = ()
+    notes: Sequence[str] = field(default_factory=list)
 
     def median(self, contender: str) -> float:
-        return statistics.median(self.rates[contender])
+        return statistics.median(self.values[contender])
 
     def ratios(self, contender: str) -> list[float]:
-        """First contender's rate over this one's, block by block."""
-        first = next(iter(self.rates.values()))
-        return [ours / theirs for ours, theirs in zip(first, self.rates[contender], strict=True)]
+        """First contender's value over this one's, round by round."""
+        first = next(iter(self.values.values()))
+        return [ours / theirs for ours, theirs in zip(first, self.values[contender], strict=True)]
+
+    def ratio(self, contender: str) -> str:
+        """The median ratio and its range, to be read."""
+        ratios = self.ratios(contender)
+        return f"{statistics.median(ratios):.2f}× ({min(ratios):.2f} to {max(ratios):.2f})"
+
+    def best_tuned(self) -> str | None:
+        """The best of the variants, by its median."""
+        if not self.tuned:
+            return None
+        return (max if self.unit == "it/s" else min)(self.tuned, key=self.median)
 
 
-def race(
-    name: str, contenders: Mapping[str, Callable[[int], object]], *, block: int, rounds: int, warmup: int
-) -> Result:
-    """Run every contender for `block` iterations in turn, `rounds` times.
+def clocked(run: Callable[[int], object]) -> Turn:
+    """Makes a :data:`Turn` of what makes so many iterations in this process."""
 
-    Args:
-        name: what is measured.
-        contenders: by name a function that does so many iterations.  The first is compared with the others.
-        block, rounds: iterations a turn; turns.
-        warmup: iterations of each before anything counts.
-    """
-    for run in contenders.values():
-        run(warmup)
-    rates: dict[str, list[float]] = {contender: [] for contender in contenders}
-    for _ in range(rounds):
-        for contender, run in contenders.items():
-            start = time.perf_counter()
-            run(block)
-            rates[contender].append(block / (time.perf_counter() - start))
-    return Result(name, torch.get_num_threads(), torch.__version__, cpu(), rates)
+    def turn(iterations: int) -> float:
+        start = time.perf_counter()
+        run(iterations)
+        return time.perf_counter() - start
+
+    return turn
+
+
+def fitting(turn: Turn, seconds: float) -> int:
+    """How many iterations take about so long, once everything is set up."""
+    turn(1)
+    count, taken = 1, turn(1)
+    while taken < seconds / 3:
+        count = max(count + 1, min(10 * count, round(count * seconds / taken)))
+        taken = turn(count)
+    return max(1, round(count * seconds / taken))
+
+
+def in_turn(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Ask every contender for a value, so many times; every other round from the last to the first, so that a machine
+    that becomes slower or faster favours nobody."""
+    values: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name in reversed(values) if number % 2 else values:
+            values[name].append(contenders[name]())
+    return values
+
+
+def race(turns: Mapping[str, Turn], *, seconds: float, rounds: int) -> dict[str, list[float]]:
+    """The rates of contenders, iterations per second, in blocks of about so many `seconds`."""
+
+    def rate_of(turn: Turn) -> Callable[[], float]:
+        block = fitting(turn, seconds)
+        return lambda: block / turn(block)
+
+    return in_turn({name: rate_of(turn) for name, turn in turns.items()}, rounds)
+
+
+def compare(name: str, contenders: Mapping[str, Callable[[int], object]], rounds: int = 7) -> Result:
+    """Race what runs in this process, in short blocks."""
+    turns = {contender: clocked(run) for contender, run in contenders.items()}
+    return Result(name, "it/s", race(turns, seconds=0.3, rounds=rounds))
 
 
 def cpu() -> str:
@@ -65,19 +108,3 @@ def cpu() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()
-
-
-def report(result: Result, folder: Path | None = None) -> None:
-    """Print a table; with a folder, write the rates as JSON there too."""
-    print(f"{result.name}: {result.threads} threads, torch {result.torch}, {result.cpu}")
-    first = next(iter(result.rates))
-    for contender in result.rates:
-        ratios = result.ratios(contender)
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(
-            f"  {contender:<28} {result.median(contender):8.1f} it/s   "
-            f"{first} is {statistics.median(ratios):.2f}x ({spread})"
-        )
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{result.name.replace(' ', '_')}.json").write_text(json.dumps(asdict(result), indent=1))

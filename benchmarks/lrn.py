@@ -14,7 +14,8 @@ import torch.nn.functional as F
 
 from caffelite.ops.lrn import across_channels
 
-from .harness import race, report
+from .harness import compare
+from .report import machine, show
 
 SHAPES = {"norm1 96x55x55 at batch 10": (10, 96, 55, 55), "norm2 256x27x27 at batch 10": (10, 256, 27, 27)}
 SETTINGS = (5, 1e-4, 0.75, 1.0)
@@ -50,6 +51,7 @@ def agree(x: torch.Tensor, above: torch.Tensor) -> None:
 
 def main() -> None:
     torch.set_num_threads(2)
+    print(machine())
     generator = torch.Generator().manual_seed(1)
     for order, layout in (("channels_last", torch.channels_last), ("contiguous", torch.contiguous_format)):
         for name, shape in SHAPES.items():
@@ -57,7 +59,7 @@ def main() -> None:
             x.requires_grad_()
             agree(x, above)
             contenders = {"caffelite": step(caffelites, x, above), "torch": step(torchs, x, above)}
-            report(race(f"LRN {name}, {order}", contenders, block=5, rounds=7, warmup=2))
+            show(compare(f"LRN {name}, {order}", contenders))
 
 
 if __name__ == "__main__":

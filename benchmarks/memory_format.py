@@ -12,7 +12,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from .harness import race, report
+from .harness import compare
+from .report import machine, show
 
 SHAPES = {
     "conv1 1-20 5x5 at batch 64": ("conv", (64, 1, 28, 28), (20, 1, 5, 5)),
@@ -42,12 +43,13 @@ def step(
 
 def main() -> None:
     torch.set_num_threads(2)
+    print(machine())
     for name, (kind, shape, weight) in SHAPES.items():
         orders = {
             order: step(kind, shape, weight, layout)
             for order, layout in (("channels_last", torch.channels_last), ("contiguous", torch.contiguous_format))
         }
-        report(race(name, orders, block=50, rounds=7, warmup=10))
+        show(compare(name, orders))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 
 from caffelite.ops import recurrent
 
-from .harness import race, report
+from .harness import compare
+from .report import machine, show
 
 SHAPES = {
     "100 steps of 1 sequence, 16 inputs, 32 outputs": (100, 1, 16, 32),
@@ -67,12 +68,13 @@ def step(sequences: Sequences, way: Callable[[], torch.Tensor]) -> Callable[[int
 
 def main() -> None:
     torch.set_num_threads(2)
+    print(machine())
     for name, shape in SHAPES.items():
         sequences = Sequences(*shape)
         found = [(h, *sequences.gradients(h)) for h in (sequences.kernel(), sequences.loop())]
         torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
         ways = {"kernel": step(sequences, sequences.kernel), "loop": step(sequences, sequences.loop)}
-        report(race(f"LSTM, {name}", ways, block=2, rounds=7, warmup=1))
+        show(compare(f"LSTM, {name}", ways))
 
 
 if __name__ == "__main__":

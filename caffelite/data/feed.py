@@ -29,6 +29,7 @@ class Feed(Generic[Batch]):
         ahead: at most so many batches are loaded, or being loaded, before they are wanted.
         workers: threads that load; 0: none, each batch is loaded when it is wanted.
         begin: called once by each thread before anything else.
+        worth: the seconds of a load from which on threads pay.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Feed(Generic[Batch]):
         ahead: int,
         workers: int = 1,
         begin: Callable[[], object] | None = None,
+        worth: float = WORTH_A_THREAD,
     ) -> None:
         self._load = load
         self._step = step
         self._ahead = ahead
         self._workers = min(workers, ahead)
         self._begin = begin
+        self._worth = worth
         self._queue: deque[tuple[int, Future[Batch]]] = deque()
         self._executor: ThreadPoolExecutor | None = None
         self._durations: deque[float] = deque(maxlen=_REMEMBERED)
@@ -65,7 +68,7 @@ class Feed(Generic[Batch]):
 
     def _pays(self) -> bool:
         """Whether to load ahead.  The quickest of the last loads counts: the others were disturbed."""
-        return bool(self._workers and self._durations) and min(self._durations) > WORTH_A_THREAD
+        return bool(self._workers and self._durations) and min(self._durations) > self._worth
 
     def _timed(self, position: int) -> Batch:
         start = perf_counter()

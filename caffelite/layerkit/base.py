@@ -33,6 +33,7 @@ from ..registry import Registry
 if TYPE_CHECKING:
     import torch
 
+    from .kernels import Kernel
     from .run import Run
 else:
     torch = lazy_loader.load("torch")
@@ -258,6 +259,16 @@ class Layer:
         gradient; a top that may equal a bottom must be returned as a new tensor (or the same one), never computed into
         the bottom's memory."""
         raise NotImplementedError(f"{type(self).__name__} does not compute")
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        """What computes `forward` and the gradients in training (see :class:`.kernels.Kernel`); None where autograd
+        does.  Asked when a plan is made, and again when shapes have changed.
+
+        Args:
+            run: of the net; its device counts.
+            wants, learns: whether the gradient of each bottom, and of each weight, is wanted.
+        """
+        return None
 
     def held(self, run: Run) -> Mapping[int, torch.Tensor]:
         """The first values of tops, by position, that the net holds like those of Input layers: they are filled once,

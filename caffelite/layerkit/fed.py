@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..data import transform_param
-from ..data.feed import Feed
+from ..data.feed import WORTH_A_THREAD, Feed
 from ..data.telling import find, folder_of, told_by
 from ..data.transform_param import Floats, read_mean
-from ..errors import Fault
+from ..errors import DataError, Fault
 from ..runtime.threads import compute_alone, processors
 from .base import torch
 from .source import SourceLayer
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .run import Run
 
 _MOST_AHEAD = 1024
+_BLOCK_BYTES = 2 << 20
+"""Small batches are loaded so many at once, which costs little more than one of them."""
 _FOR_SEGMENTS = ("scale_factors", "crop_height", "crop_width", "stride", "upper_size", "upper_height", "upper_width")
 """Fields of transform_param that only the layers of layerkit/segmented.py read."""
 
@@ -55,6 +57,10 @@ class Batch:
         return lambda: [copy() for copy in copied]
 
 
+_Batches = list[tuple["Tensor", ...]]
+"""Batches that follow each other: the tops of each."""
+
+
 class FedLayer(SourceLayer):
     """A layer that reads images and labels: a type says what a batch is (`load`), this class when it is loaded.
 
@@ -74,8 +80,9 @@ class FedLayer(SourceLayer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._feed: Feed[Callable[[], list[Tensor]]] | None = None
+        self._feed: Feed[Callable[[], _Batches]] | None = None
         self._fed_for: tuple[int, torch.device] | None = None
+        self._block: tuple[int, _Batches] = (0, [])
 
     @property
     def batch_size(self) -> int:
@@ -85,6 +92,15 @@ class FedLayer(SourceLayer):
     def load(self, seed: int, position: int) -> Batch:
         """The batch of the records from `position` on, in new arrays.  `most_workers` threads may call it at once."""
         raise NotImplementedError
+
+    def load_block(self, seed: int, position: int, batches: int) -> Batch:
+        """That many batches one behind the other, for types whose `batch_bytes` are not 0; otherwise as `load`."""
+        raise NotImplementedError
+
+    @property
+    def batch_bytes(self) -> int:
+        """Bytes of the tops of a batch, for types that load several small ones at once; 0: it does not."""
+        return 0
 
     # -- settings -------------------------------------------------------------------------------------------------
 
@@ -131,12 +147,11 @@ class FedLayer(SourceLayer):
 
     # -- batches --------------------------------------------------------------------------------------------------
 
-    def _feeding(self, run: Run) -> Feed[Callable[[], list[Tensor]]]:
+    def _feeding(self, run: Run) -> Feed[Callable[[], _Batches]]:
         """The feed for this seed and device."""
         wanted = (run.seed, run.device)
         if self._feed is not None and self._fed_for != wanted:
-            self._feed.close()
-            self._feed = None
+            FedLayer.close(self)
         if self._feed is None:
             self._fed_for = wanted
             settings, seed, device = self.param.data_param, run.seed, run.device
@@ -146,19 +161,39 @@ class FedLayer(SourceLayer):
             if settings.HasField("workers") and ahead:
                 ahead = max(ahead, workers)
 
-            def load(position: int) -> Callable[[], list[Tensor]]:
-                return self.load(seed, position).tops(device)
+            together = max(1, _BLOCK_BYTES // self.batch_bytes) if self.batch_bytes else 1
 
-            self._feed = Feed(load, self.batch_size, ahead, workers, compute_alone)
+            def load(position: int) -> Callable[[], _Batches]:
+                return self._loaded(seed, position, together, device)
+
+            step, worth = self.batch_size * together, WORTH_A_THREAD * together
+            self._feed = Feed(load, step, ahead, workers, compute_alone, worth)
         return self._feed
 
+    def _loaded(self, seed: int, position: int, together: int, device: torch.device) -> Callable[[], _Batches]:
+        """Batches from a position on: so many, or one where among these is one that cannot be loaded."""
+        if together > 1:
+            try:
+                tops = self.load_block(seed, position, together).tops(device)
+                return lambda: list(zip(*(top.split(self.batch_size) for top in tops()), strict=True))
+            except DataError:  # it is told when it is its turn
+                pass
+        tops = self.load(seed, position).tops(device)
+        return lambda: [tuple(tops())]
+
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        with told_by(self, self.source):
-            tops = self._feeding(run).take(self.consumed)()
-        self.consumed += self.batch_size
-        return tuple(tops[: len(self.param.top)])
+        feed, size = self._feeding(run), self.batch_size
+        begin, batches = self._block
+        index, rest = divmod(self.consumed - begin, size)
+        if rest or not 0 <= index < len(batches):
+            with told_by(self, self.source):
+                batches, index = feed.take(self.consumed)(), 0
+            self._block = self.consumed, batches
+        self.consumed += size
+        return batches[index][: len(self.param.top)]
 
     def close(self) -> None:
+        self._block = (0, [])
         if self._feed is not None:
             self._feed.close()
             self._feed = None

@@ -59,13 +59,13 @@ class FedByRows(FedLayer):
         message = f"{names[0]}: {values[0]} and {names[1]}: {values[1]} must both be given, or neither"
         self.expect(bool(values[0]) == bool(values[1]), message, f"{holder}.{names[0]}")
 
-    def rows_at(self, seed: int, position: int) -> Rows:
-        """The numbers of the records in the batch at a position of the stream."""
+    def rows_at(self, seed: int, position: int, batches: int = 1) -> Rows:
+        """The numbers of the records in the batch, or so many batches, at a position of the stream."""
         if self._order is None or self._order[0] != seed:
             order, most = Order(self.records, (seed, self.name) if self.shuffled else None), self.most_skipped
             self._order = (seed, order, seeds.derive(seed, self.name, "rand_skip") % most if most else 0)
         _, order, begin = self._order
-        return order.rows(position + begin, self.batch_size)
+        return order.rows(position + begin, self.batch_size * batches)
 
     def words_at(self, seed: int, position: int, what: str, steps: int = 1) -> list[list[int]]:
         """For each record of the batch at a position its random words, WORDS for each of `steps`; `what` they are for

@@ -28,6 +28,7 @@ class Filters(Layer):
 
     Attributes:
         moves: stride, pad and dilation, over at least one axis.
+        spatial: sizes of the spatial axes of its bottoms, as `shapes` was told last.
     """
 
     bottoms, tops = at_least(1), at_least(1)
@@ -91,7 +92,8 @@ class Filters(Layer):
             f"its bottoms must all have one shape, got shapes {' and '.join(map(str, bottoms))}",
         )
         self.raise_faults()
-        return [(*first[:at], self.outputs, *self.moved(first[at + 1 :]))] * len(bottoms)
+        self.spatial = first[at + 1 :]
+        return [(*first[:at], self.outputs, *self.moved(self.spatial))] * len(bottoms)
 
     def forward(
         self, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]

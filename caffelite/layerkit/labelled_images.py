@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
     from ..data.transform import Transform
 
 
+_FLOAT = 4
+"""Bytes of a value of a top."""
+
+
 class LabelledImages(FedByRows):
     """A layer whose tops are images, N×C×H×W, and their labels, N or N×K, or the images alone.
 
     A type says which table it reads (`open_table`).
 
     Attributes:
+        bytes_of_batch: of its tops, as `shapes` found them.
         makes_equal: what the user can set so that images of different sizes become equal, for messages.
     """
 
@@ -40,6 +46,7 @@ class LabelledImages(FedByRows):
         super().__init__(*args, **kwargs)
         self._table: Table | None = None
         self._transform: Transform | None = None
+        self.bytes_of_batch = 0
 
     def open_table(self) -> Table:
         """The table, opened for this layer, which closes it.
@@ -83,10 +90,15 @@ class LabelledImages(FedByRows):
         with told_by(self, "transform_param"):
             image = self.transform.shape(first.shape)
         batch = self.batch_size
-        return [(batch, *image), (batch, *table.labels.shape[1:])][: len(self.param.top)]
+        tops = [(batch, *image), (batch, *table.labels.shape[1:])][: len(self.param.top)]
+        self.bytes_of_batch = _FLOAT * sum(map(prod, tops))
+        return tops
 
     def load(self, seed: int, position: int) -> Batch:
-        rows, transform = self.rows_at(seed, position), self.transform
+        return self.load_block(seed, position, 1)
+
+    def load_block(self, seed: int, position: int, batches: int) -> Batch:
+        rows, transform = self.rows_at(seed, position, batches), self.transform
         records = self.table.records(rows)
         images = self._checked(records.images, rows)
         return Batch((records.labels,), transform.choose(images, seed, self.name, position), transform)

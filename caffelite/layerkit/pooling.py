@@ -53,7 +53,11 @@ def reduced(layer: Layer, run: Run, x: torch.Tensor, grid: Grid, method: int, sa
 
 
 class Pooled(Layer):
-    """Base of types that reduce the windows of a PoolingParameter, N×C×H×W → N×C×H′×W′."""
+    """Base of types that reduce the windows of a PoolingParameter, N×C×H×W → N×C×H′×W′.
+
+    Attributes:
+        image: H×W, as `shapes` was told last.
+    """
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("pooling_param")
@@ -67,7 +71,7 @@ class Pooled(Layer):
         self._grids: dict[Shape, Grid] = {}
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-        image = image_of(self, bottoms[0])
+        self.image = image = image_of(self, bottoms[0])
         window = self._window(image)
         sizes = fitting(self, image, window, pooled(image, window, self.ceil), "pooling_param")
         return [(*bottoms[0][:2], *sizes)] * len(self.param.top)
@@ -75,9 +79,10 @@ class Pooled(Layer):
     def _window(self, image: Shape) -> Window:
         return self.window or Window(image, (1, 1), (0, 0), (1, 1))
 
-    def grid(self, image: Shape) -> Grid:
+    def grid(self, image: Sequence[int]) -> Grid:
         """Where the windows lie, worked out once for each size of the image."""
+        image = tuple(image)
         grid = self._grids.get(image)
         if grid is None:
-            grid = self._grids[image] = laid(self._window(tuple(image)), image, self.ceil)
+            grid = self._grids[image] = laid(self._window(image), image, self.ceil)
         return grid

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from .. import ops
 from .base import Shape, between, exactly
+from .kernels.softmax_loss import PlainSoftmaxLossKernel, SoftmaxLossKernel
 from .losses import VALID, ClassLoss, divisor, ignored, normalization, split_at
 from .run import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .kernels import Kernel
 
 
 class SoftmaxLoss(ClassLoss):
@@ -49,3 +52,10 @@ class SoftmaxLoss(ClassLoss):
         if counted is not None:
             each = each * counted.unsqueeze(self.index)
         return loss, prob, each.reshape(labels.shape)
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        if len(self.param.top) > 1:
+            return None
+        if run.device.type == "cpu" and self.ignore is None and not self.weighted and self.divisor is not None:
+            return PlainSoftmaxLossKernel(wants, learns, self, self.divisor)
+        return SoftmaxLossKernel(wants, learns, self)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..layerkit import Layer, Run, Shape, at_least, exactly, layer
 from ..layerkit.base import torch
+from ..layerkit.kernels.joined import ConcatKernel
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..layerkit.kernels import Kernel
 
 
 @layer("Concat")
@@ -60,3 +63,6 @@ class Concat(Layer):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (torch.cat(list(bottoms), self.index) if len(bottoms) > 1 else bottoms[0],)
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        return ConcatKernel(wants, learns, self.index) if len(wants) > 1 else None

@@ -65,6 +65,10 @@ class Data(LabelledImages):
                     faults += self.without_effect(f"transform_param.{name}", "the images are not encoded")
         return faults
 
+    @property
+    def batch_bytes(self) -> int:
+        return self.bytes_of_batch
+
     def open_table(self) -> RecordTable:
         param = self.param.data_param
         path = find(param.source, folder_of(self, self.source))

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from ..layerkit import Run, Shape, layer
 from ..layerkit.base import torch
+from ..layerkit.kernels.dropped import DropoutKernel
 from ..layerkit.neuron import Neuron
 from ..proto import TRAIN
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..layerkit.kernels import Kernel
 
 
 @layer("Dropout")
@@ -42,8 +45,18 @@ class Dropout(Neuron):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         x = bottoms[0]
-        if self.phase != TRAIN and not self.settings("dropout_param").sample_weights_test:
+        if not self._drops:
             return (x if self.scales[1] == 1 else x * self.scales[1],)
+        return (x * self._mask(run, x),)
+
+    @property
+    def _drops(self) -> bool:
+        return self.phase == TRAIN or bool(self.settings("dropout_param").sample_weights_test)
+
+    def _mask(self, run: Run, x: Tensor) -> Tensor:
+        """What x is multiplied by: 0, or the scale of what is kept."""
         mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        mask.uniform_(generator=run.generator(self.name)).lt_(self.keep).mul_(self.scales[0])
-        return (x * mask,)
+        return mask.uniform_(generator=run.generator(self.name)).lt_(self.keep).mul_(self.scales[0])
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        return DropoutKernel(wants, learns, self._mask) if self._drops else None

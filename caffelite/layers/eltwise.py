@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from .. import ops
 from ..layerkit import Layer, Run, Shape, at_least, exactly, layer
 from ..layerkit.base import torch
+from ..layerkit.kernels.joined import SumKernel
 from ..proto import EltwiseParameter
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..layerkit.kernels import Kernel
 
 
 def _sum(bottoms: Sequence[Tensor], coefficients: Sequence[float]) -> Tensor:
@@ -94,3 +97,7 @@ class Eltwise(Layer):
         if self.operation == EltwiseParameter.MAX:
             return (_maximum(bottoms),)
         return (_product(bottoms) if self.stable else ops.elementwise.product_by_division(bottoms),)
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        plain = self.operation == EltwiseParameter.SUM and all(value == 1 for value in self.coefficients)
+        return SumKernel(wants, learns) if plain else None

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..layerkit.base import Layer, Shape, layer, torch
+from ..layerkit.kernels.products import InnerProductKernel
 from ..layerkit.weights import filled
 
 if TYPE_CHECKING:
     from ..layerkit import Run
+    from ..layerkit.kernels import Kernel
 
 
 @layer("InnerProduct")
@@ -64,6 +66,9 @@ class InnerProduct(Layer):
         weight, bias = weights[0], weights[1] if len(weights) > 1 else None
         x = bottoms[0].flatten(self.first)
         return (torch.nn.functional.linear(x, weight.t() if self.transpose else weight, bias),)
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        return InnerProductKernel(wants, learns, self.first, self.transpose)
 
     def multiply_adds(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         return math.prod(tops[0]) * self.inputs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import ops
 from ..layerkit.base import Layer, Shape, layer
+from ..layerkit.kernels.by_function import FunctionKernel
 from ..layerkit.pooling import image_of
 from ..proto import LRNParameter
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..layerkit import Run
+    from ..layerkit.kernels import Kernel
 
 
 @layer("LRN")
@@ -53,3 +55,9 @@ class LRN(Layer):
         if self.across:
             return (ops.lrn.across_channels(bottoms[0], self.size, self.alpha, self.beta, self.k),)
         return (ops.lrn.within_channel(bottoms[0], self.size, self.alpha, self.beta),)
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        if not self.across:
+            return None
+        settings = self.size, self.alpha, self.beta, self.k
+        return FunctionKernel(wants, learns, ops.lrn.AcrossChannels, lambda _: settings, reads_tops=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .. import ops
 from ..errors import Fault
 from ..layerkit.base import Shape, between, layer
+from ..layerkit.kernels.windows import AveragePoolKernel, MaxPoolKernel
 from ..layerkit.pooling import Pooled, reduced
 from ..proto import PoolingParameter
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..layerkit import Run
+    from ..layerkit.kernels import Kernel
 
 
 @layer("Pooling")
@@ -79,3 +81,9 @@ class Pooling(Pooled):
             pooled_and_mask: tuple[torch.Tensor, torch.Tensor] = ops.pooling.max_pool_with_mask(x, grid)
             return pooled_and_mask
         return (reduced(self, run, x, grid, self.method),)
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        kinds = {PoolingParameter.MAX: MaxPoolKernel, PoolingParameter.AVE: AveragePoolKernel}
+        if self.masked or self.method not in kinds or not ops.pooling.torchs(self.grid(self.image), self.image):
+            return None
+        return kinds[self.method](wants, learns, self.grid)

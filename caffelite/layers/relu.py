@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from .. import ops
 from ..layerkit import Run, Shape, layer
+from ..layerkit.kernels.rectified import ReLUKernel
 from ..layerkit.neuron import Neuron
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..layerkit.kernels import Kernel
 
 
 @layer("ReLU")
@@ -36,3 +39,6 @@ class ReLU(Neuron):
         if self.slope:
             return (ops.elementwise.leaky_relu(bottoms[0], self.slope, self.in_place),)
         return (bottoms[0].relu(),)
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        return None if self.slope else ReLUKernel(wants, learns)

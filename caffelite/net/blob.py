@@ -137,13 +137,18 @@ class Parameter(Blob):
         """The parameter that owns the memory: itself."""
         return self
 
-    def accumulate(self, gradient: torch.Tensor) -> None:
-        """Add a gradient (of any shape with as many elements) to this parameter's."""
-        gradient = gradient.reshape(self.tensor.shape)
-        if self.tensor.grad is None:
-            self.tensor.grad = torch.empty_like(self.tensor).copy_(gradient)
+    def accumulate(self, gradient: torch.Tensor, *, own: bool = False) -> None:
+        """Add a gradient (of any shape with as many elements) to this parameter's; with `own` it may become that."""
+        tensor = self.tensor
+        if gradient.shape != tensor.shape:
+            gradient = gradient.reshape(tensor.shape)
+        there = tensor.grad
+        if there is not None:
+            there.add_(gradient)
+        elif own and gradient.stride() == tensor.stride():
+            tensor.grad = gradient
         else:
-            self.tensor.grad.add_(gradient)
+            tensor.grad = torch.empty_like(tensor, requires_grad=False).copy_(gradient)
 
     def pull(self) -> None:
         """Take in what was written to arrays people hold; where `diff` shows an update, that is what gradients are

@@ -15,7 +15,7 @@ from ..layerkit import Run, WeightSpec
 from ..proto import TEST, TRAIN
 from .blob import Parameter, SharedView
 from .net import Net
-from .plans import call
+from .steps import call
 
 Convert = Callable[[Tensor], Tensor]
 """What `to` and its like do to each tensor of a module."""

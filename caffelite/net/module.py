@@ -15,10 +15,10 @@ from ..errors import LayerError, UsageError, did_you_mean
 from ..graph import Graph, blob_behind, flow_everywhere
 from ..layerkit import Run
 from ..proto import TRAIN
+from .autograd import AutogradPlan
 from .layer_module import Convert, LayerModule, Place, Seat, device_after, hang
 from .net import Net
-from .plans import FastPlan, Table
-from .steps import Step
+from .steps import Step, Table
 
 
 class _Drawing(Run):
@@ -42,8 +42,8 @@ class _Drawing(Run):
         self._drawn = None
 
 
-class _Plan(FastPlan):
-    """The fast plan, with each layer called as the module that stands in its place.
+class _Plan(AutogradPlan):
+    """The net's graph, with each layer called as the module that stands in its place.
 
     Attributes:
         seats: by layer the modules among which it is, and under which name.
@@ -135,11 +135,11 @@ class NetModule(torch.nn.Module):
         plan, table = self._pass(inputs, named)
         return plan.loss(table)
 
-    def _pass(self, inputs: Sequence[Tensor], named: dict[str, Tensor]) -> tuple[FastPlan, Table]:
+    def _pass(self, inputs: Sequence[Tensor], named: dict[str, Tensor]) -> tuple[AutogradPlan, Table]:
         with self._turn:
             return self._computed(inputs, named)
 
-    def _computed(self, inputs: Sequence[Tensor], named: dict[str, Tensor]) -> tuple[FastPlan, Table]:
+    def _computed(self, inputs: Sequence[Tensor], named: dict[str, Tensor]) -> tuple[AutogradPlan, Table]:
         net = self.core
         given = {net.input_values[blob]: tensor for blob, tensor in self._given(inputs, named).items()}
         values = {

@@ -25,7 +25,8 @@ from . import weights as weight_loading
 from .batch_norms import in_two_layers
 from .blob import Blob, Parameter, SharedView
 from .debug import Watcher
-from .plans import FastPlan, ObservedPlan
+from .fast import FastPlan
+from .observed import ObservedPlan
 from .steps import graded_from_above, weighted
 
 Shape = tuple[int, ...]
@@ -202,8 +203,7 @@ class Net:
                 Watcher(self).totals()
         else:
             loss = self.fast_plan.forward(backward=True)
-            self.fast_plan.backward(loss)
-            loss = loss.detach()
+            self.fast_plan.backward()
         self.push()
         return loss
 

@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
-from ..errors import Fault
+from ..errors import CaffeliteError, Fault
 from ..graph import Graph, Node
+from ..layerkit import Run
 
 if TYPE_CHECKING:
     from .net import Net
+
+
+Table = list[torch.Tensor | None]
+"""The values of a pass by slot, as far as they are there yet, and still."""
+
+
+def call(
+    node: Node, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
+) -> Sequence[torch.Tensor | None]:
+    """What a layer's forward gives; an error of torch's in it is the layer's."""
+    try:
+        tops: Sequence[torch.Tensor | None] = node.layer.forward(run, bottoms, weights)
+        return tops
+    except CaffeliteError:
+        raise
+    except RuntimeError as error:
+        raise uncomputed(node, bottoms, error) from error
+
+
+def uncomputed(node: Node, bottoms: Sequence[torch.Tensor], error: RuntimeError) -> CaffeliteError:
+    """What to tell of an error of torch's in a layer's forward."""
+    shapes = ", ".join(str(tuple(bottom.shape)) for bottom in bottoms)
+    return CaffeliteError(node.fault(f"cannot compute: {str(error).splitlines()[0]} (bottoms: {shapes or 'none'})"))
+
+
+def tell_shapes(node: Node, bottoms: Sequence[torch.Tensor]) -> None:
+    """Tell a layer what shapes its bottoms have in this pass."""
+    node.layer.shapes([tuple(bottom.shape) for bottom in bottoms])
+    node.layer.raise_faults()
+
+
+def reading(last: Callable[[], torch.Tensor]) -> AbstractContextManager[object]:
+    """Let a backward see what the last layer left in its blob, as the original's in-place layers do."""
+    return saved_tensors_hooks(lambda saved: saved.shape, lambda shape: last().detach().reshape(shape))
 
 
 @dataclass(slots=True)

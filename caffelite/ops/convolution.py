@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+Moves = tuple[Sequence[int], Sequence[int], Sequence[int]]
+"""Stride, padding and dilation, a number for each spatial axis."""
+
 _NATIVE = {3: torch.conv1d, 4: torch.conv2d, 5: torch.conv3d}
 _TRANSPOSED = {3: torch.conv_transpose1d, 4: torch.conv_transpose2d, 5: torch.conv_transpose3d}
 
@@ -124,3 +127,20 @@ def columns(
     axes = len(kernel)
     x = x.permute(0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
     return x.flatten(1, 1 + axes)
+
+
+def gradients(
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    moves: Moves,
+    group: int,
+    wanted: tuple[bool, bool, bool],
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """The gradients of x, weight and bias where torch computes :func:`convolve`, as far as they are `wanted`."""
+    stride, pad, dilation = moves
+    found: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
+    found = torch.ops.aten.convolution_backward(
+        gradient, x, weight, [weight.shape[0]], stride, pad, dilation, False, [0] * len(stride), group, wanted
+    )
+    return found

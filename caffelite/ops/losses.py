@@ -22,7 +22,9 @@ def divisor_of(weights: Tensor | None, divisor: float | Tensor | None) -> float 
     return 1.0 if divisor is None else divisor
 
 
-class _SoftmaxLoss(Function):
+class SoftmaxLoss(Function):
+    """`softmax_loss` of scores and its `softmax_terms`."""
+
     @staticmethod
     def forward(
         ctx: Any, scores: Tensor, indices: Tensor, weights: Tensor | None, axis: int, divisor: float | Tensor
@@ -38,9 +40,9 @@ class _SoftmaxLoss(Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
         prob, indices, weights = ctx.saved_tensors
-        slope = slope / ctx.divisor
-        gradient = prob * slope
-        gradient.scatter_add_(ctx.axis, indices, slope.neg().expand(indices.shape))
+        gradient = prob.clone()
+        less_one = prob.new_full((), -1.0).expand(indices.shape)
+        gradient.scatter_add_(ctx.axis, indices, less_one).mul_(slope / ctx.divisor)
         if weights is not None:
             gradient.mul_(weights)
         return gradient, None, None, None, None
@@ -59,9 +61,15 @@ def softmax_loss(
         weights: per label, or None for all ones.
         divisor: None divides by the sum of `weights`, but at least by 1.
     """
+    return SoftmaxLoss.apply(scores, *softmax_terms(indices, weights, axis, divisor))
+
+
+def softmax_terms(
+    indices: Tensor, weights: Tensor | None, axis: int, divisor: float | Tensor | None
+) -> tuple[Tensor, Tensor | None, int, float | Tensor]:
+    """The arguments of :func:`softmax_loss` behind the scores as `SoftmaxLoss` takes them."""
     by = divisor_of(weights, divisor)
-    weights = None if weights is None else weights.unsqueeze(axis)
-    return _SoftmaxLoss.apply(scores, indices.unsqueeze(axis), weights, axis, by)
+    return indices.unsqueeze(axis), None if weights is None else weights.unsqueeze(axis), axis, by
 
 
 class _InfogainLoss(Function):

@@ -8,6 +8,7 @@ All take x: N×C×H×W and give N×C×H′×W′; maxima and averages keep x's m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -34,6 +35,21 @@ def _not_torchs(grid: Grid) -> bool:
     """Whether torch refuses the padding: beyond half the kernel, or not the same on both sides."""
     beyond_half = 2 * grid.pad[0] > grid.kernel[0] or 2 * grid.pad[1] > grid.kernel[1]
     return beyond_half or grid.pad != grid.after
+
+
+def torchs(grid: Grid, image: Sequence[int]) -> bool:
+    """Whether torch's kernels move these windows over this image just so, none of them empty."""
+    if _not_torchs(grid):
+        return False
+    axes = zip(image, grid.size, grid.kernel, grid.stride, grid.pad, strict=True)
+    return all(_steps(size, k, s, p, grid.ceil) == count for size, count, k, s, p in axes)
+
+
+def _steps(size: int, kernel: int, stride: int, pad: int, ceil: bool) -> int:
+    """How many windows torch has on an axis: none begins in the padding behind."""
+    spare = size + 2 * pad - kernel
+    steps = spare // stride + 1
+    return steps + 1 if ceil and spare % stride and steps * stride < size + pad else steps
 
 
 def _padded(x: torch.Tensor, grid: Grid, value: float) -> tuple[torch.Tensor, Grid]:

@@ -136,7 +136,7 @@ class Rule:
             if self.settings.iter_size > 1 and gradients:
                 torch._foreach_mul_(gradients, 1 / self.settings.iter_size)
             for (lr_mult, decay_mult), alike in self._alike.items():
-                members = [index for index in alike if index in active]
+                members = alike if len(active) == len(self.parameters) else [one for one in alike if one in active]
                 if members:
                     local = lr_mult > 0 and (self.settings.larc or self.settings.local_lr_auto)
                     own = rate if local else single(rate * lr_mult)
@@ -178,9 +178,10 @@ class Rule:
         return Clipping(norm, scale)
 
     def _apply(self, members: list[int], rate: float, decay: float, iteration: int, *, local: bool) -> None:
+        parameters = [self.parameters[index] for index in members]
         group = Group(
-            weights=[self.parameters[index].tensor for index in members],
-            gradients=[self.parameters[index].grad for index in members],
+            weights=[parameter.tensor for parameter in parameters],
+            gradients=[parameter.tensor.grad for parameter in parameters],
             history=[
                 [self.history[slot * len(self.parameters) + index] for index in members]
                 for slot in range(self.update.slots)

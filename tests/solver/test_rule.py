@@ -146,7 +146,7 @@ def test_every_type_is_compared() -> None:
 @pytest.mark.parametrize("momentum", [0.0, 0.75])
 def test_without_the_fused_kernel_the_same(momentum: float, monkeypatch: pytest.MonkeyPatch) -> None:
     s = settings(momentum=momentum, weight_decay=0.25)
-    monkeypatch.setattr(sgd, "_fused", lambda device, dtype: False)
+    monkeypatch.setattr(sgd, "_fused", lambda device, dtype: None)
     parameters = [FakeParameter(w, *mults) for w, mults in zip(made(0), MULTS, strict=True)]
     run(Rule(s, parameters), 4, 0.25)
     for parameter, weight in zip(parameters, follow(by_sgd, s, 4, 0.25)[0], strict=True):

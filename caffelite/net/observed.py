@@ -1,165 +1,21 @@
-"""Two ways through a net, one arithmetic.
-
-The *fast* plan keeps only what training needs: one autograd graph from the data to the loss, values freed after their
-last reader.  The *observed* plan goes layer by layer, keeps every blob and every gradient, and can start and end
-anywhere, as the original did.  Both call the same `Layer.forward`.
-"""
+"""The plan that keeps everything: layer by layer, every blob and every gradient, beginning and ending anywhere, as the
+original did."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 
-from ..errors import CaffeliteError, Fault, LayerError
-from ..graph import Graph, Node
-from ..layerkit import Run
-from .steps import Step, compile_steps, graded_from_above, memory, overwritten, refusals, slots, varying, weighted
+from ..errors import LayerError
+from ..graph import Node
+from .steps import call, graded_from_above, memory, overwritten, reading, refusals, tell_shapes, varying, weighted
 
 if TYPE_CHECKING:
     from .net import Net
-
-Table = list[torch.Tensor | None]
-"""The values of a pass by slot, as far as they are there yet, and still."""
-
-
-def call(
-    node: Node, run: Run, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]
-) -> Sequence[torch.Tensor | None]:
-    """What a layer's forward gives; an error of torch's in it is the layer's."""
-    try:
-        tops: Sequence[torch.Tensor | None] = node.layer.forward(run, bottoms, weights)
-        return tops
-    except CaffeliteError:
-        raise
-    except RuntimeError as error:
-        shapes = ", ".join(str(tuple(bottom.shape)) for bottom in bottoms)
-        raise CaffeliteError(
-            Fault(
-                f"cannot compute: {str(error).splitlines()[0]} (bottoms: {shapes or 'none'})",
-                node.places(""),
-                None,
-                node.name,
-                node.type,
-            )
-        ) from error
-
-
-def _tell_shapes(node: Node, bottoms: Sequence[torch.Tensor]) -> None:
-    """Tell a layer what shapes its bottoms have in this pass."""
-    node.layer.shapes([tuple(bottom.shape) for bottom in bottoms])
-    node.layer.raise_faults()
-
-
-def _reading(last: Callable[[], torch.Tensor]) -> AbstractContextManager[object]:
-    """Let a backward see what the last layer left in its blob, as the original's in-place layers do."""
-    return saved_tensors_hooks(lambda saved: saved.shape, lambda shape: last().detach().reshape(shape))
-
-
-class FastPlan:
-    """Everything from data to losses in one autograd graph; only losses and outputs survive a pass.
-
-    Args:
-        graph: where gradients flow: the net's own, or what :func:`caffelite.graph.flow_everywhere` makes of it.
-    """
-
-    def __init__(self, net: Net, graph: Graph | None = None) -> None:
-        graph = net.graph if graph is None else graph
-        self.net = net
-        self.slot = slots(graph)
-        # A layer that works in place on a blob which passes begin with changes it for the next pass, too.
-        changed = (blob for blob, begin in net.input_values.items() if graph.blobs[blob] != begin)
-        self.outputs = {blob: graph.blobs[blob] for blob in (*graph.outputs, *changed)}
-        losses, graded = weighted(graph), graded_from_above(net.graph)
-        # Where a later layer reads a loss, its backward overwrites the gradient that the loss weight is, as in the
-        # original: the weight counts for the loss that is told, not for the gradient.
-        self.losses = [(self.slot[value], weight, value not in graded) for value, weight in losses]
-        self.steps: list[Step] = compile_steps(net, graph, {*self.outputs.values(), *(value for value, _ in losses)})
-        self.reread = frozenset(step.reread for step in self.steps if step.reread is not None)
-        self.trainable = any(step.node.needs_backward for step in self.steps)
-        self.refused = [fault for faults in refusals(graph).values() for fault in faults]
-
-    def forward(self, backward: bool) -> torch.Tensor:
-        """One pass; returns the weighted loss, still attached to its graph when a backward is to follow."""
-        if backward and self.refused:
-            raise LayerError(self.refused)
-        net = self.net
-        given = {value: net.blobs[blob].data_mirror.tensor() for blob, value in net.input_values.items()}
-        with torch.set_grad_enabled(backward and self.trainable):
-            table = self.run(given)
-            loss = self.loss(table)
-        for blob, value in self.outputs.items():
-            kept = table[self.slot[value]]
-            if kept is not None:
-                net.resize(blob, tuple(kept.shape))
-                net.blobs[blob].data_mirror.set(kept.detach())
-        net.run.position += 1
-        return loss
-
-    def run(self, given: Mapping[int, torch.Tensor]) -> Table:
-        """All layers, from the values that a pass begins with to those that are kept."""
-        net, grad = self.net, torch.is_grad_enabled()
-        table: Table = [None] * len(self.slot)
-        last: dict[int, torch.Tensor] = {}
-        for value, tensor in given.items():
-            table[value] = net.arranged(tensor)
-        for step in self.steps:
-            bottoms: list[torch.Tensor] = [table[index] for index in step.reads]  # type: ignore[misc]
-            for position in step.stop:
-                bottoms[position] = bottoms[position].detach()
-            if step.varies:
-                _tell_shapes(step.node, bottoms)
-            if grad:
-                for position in step.flattens:
-                    # Pooling's backward copies twice over when its gradient comes in another order than its input.
-                    if bottoms[position].requires_grad:
-                        bottoms[position].register_hook(net.arranged)
-            with self._context(step, last) if grad else nullcontext():
-                tops = self.compute(step, bottoms)
-            if not step.reads:
-                tops = [top if top is None else net.arranged(top) for top in tops]
-            for index, top in zip(step.writes, tops, strict=True):
-                if top is None:  # the net holds it
-                    continue
-                table[index] = top
-                if grad and index in self.reread:
-                    last[index] = top.detach()
-            for index in step.frees:
-                table[index] = None
-        return table
-
-    def compute(self, step: Step, bottoms: Sequence[torch.Tensor]) -> Sequence[torch.Tensor | None]:
-        """The tops of one layer."""
-        weights = self.net.weights_of(step.node.index) if step.looks_up else step.weights
-        return call(step.node, self.net.run, bottoms, weights)
-
-    @staticmethod
-    def _context(step: Step, last: Mapping[int, torch.Tensor]) -> AbstractContextManager[object]:
-        """What a layer computes in where gradients are wanted."""
-        if step.silent:
-            return torch.no_grad()
-        return nullcontext() if step.reread is None else _reading(lambda: last[step.reread])  # type: ignore[index]
-
-    def loss(self, table: Table) -> torch.Tensor:
-        """The weighted loss of a pass."""
-        total: torch.Tensor | None = None
-        for index, weight, counts in self.losses:
-            top = table[index]
-            assert top is not None
-            top = top if counts else top.detach()
-            term = top if top.dim() == 0 else top.sum()
-            term = term if weight == 1.0 else term * weight
-            total = term if total is None else total + term
-        return torch.zeros((), device=self.net.run.device) if total is None else total
-
-    def backward(self, loss: torch.Tensor) -> None:
-        """Add the gradients of `loss` to those of the parameters."""
-        if loss.requires_grad:
-            loss.backward()
 
 
 @dataclass(slots=True)
@@ -212,7 +68,7 @@ class ObservedPlan:
             mirror.value = bottom = net.arranged(mirror.tensor())
             bottoms.append(bottom.detach().requires_grad_(node.needs_backward and node.bottom_needs[position]))
         if node.index in self.varying:
-            _tell_shapes(node, bottoms)
+            tell_shapes(node, bottoms)
         with torch.set_grad_enabled(node.needs_backward):
             # `.data`: a backward that comes after the weights have changed takes them as they are, as the original's.
             weights = [one.data.requires_grad_(one.requires_grad) for one in net.weights_of(node.index)]
@@ -257,7 +113,7 @@ class ObservedPlan:
         if overwritten(self.net.graph, node) is None:
             return nullcontext()
         mirror = self.net.blobs[node.tops[0]].data_mirror
-        return _reading(lambda: self.net.arranged(mirror.tensor()))
+        return reading(lambda: self.net.arranged(mirror.tensor()))
 
     def forget(self) -> None:
         """Let go of everything that nobody holds an array of, but for what the net begins with."""

@@ -1,0 +1,132 @@
+"""What a case computes: a net as prototxt and as torch modules, its batches, and how it learns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from google.protobuf import text_format
+from torch import Tensor, nn
+
+from caffelite import assembly, prototxt
+from caffelite.logs import GlogText
+from caffelite.net import Net
+from caffelite.proto import NetParameter
+from caffelite.solver import Solver
+
+from .sources import Source
+
+SEED = 1
+DISPLAY = 100
+"""Iterations from one line of the log to the next, as the solvers in models/mnist have it."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A net, its data, and its solver.
+
+    Attributes:
+        net: the prototxt whose source layers `source` replaces.
+        model: the same as one would write it in PyTorch.
+        tuned: the same as one would write it for speed, where that is something else.
+        criterion: the loss, of what the model gives and labels.
+        tops: accuracies that a test looks at besides the loss: among how many first classes.
+        rate, momentum, decay: SGD's; rates stay as they are.
+        biases: what a bias's rate and decay are multiplied by.
+        images: layers keep them as such, so that their memory order matters.
+        alike: in how many iterations losses are to agree, and how well; rounding grows with both depth and time.
+    """
+
+    net: Path
+    source: Source
+    batch: int
+    model: Callable[[], nn.Module]
+    tuned: Callable[[], nn.Module] | None = None
+    criterion: Callable[[Any, Tensor], Tensor] = F.cross_entropy
+    tops: Sequence[int] = (1,)
+    rate: float = 0.01
+    momentum: float = 0.9
+    decay: float = 0.0005
+    biases: tuple[float, float] = (1.0, 1.0)
+    images: bool = True
+    alike: tuple[int, float] = (10, 1e-4)
+
+    def optimizer(self, model: nn.Module, **options: Any) -> torch.optim.SGD:
+        """SGD with the rates of the prototxt."""
+        named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+        rate, decay = self.biases
+        groups: list[dict[str, Any]] = [
+            {"params": [weight for name, weight in named if not name.endswith("bias")]},
+            {
+                "params": [weight for name, weight in named if name.endswith("bias")],
+                "lr": rate * self.rate,
+                "weight_decay": decay * self.decay,
+            },
+        ]
+        return torch.optim.SGD(groups, lr=self.rate, momentum=self.momentum, weight_decay=self.decay, **options)
+
+
+@dataclass
+class Files:
+    """The prototxt files of some work, in a folder, and what they make."""
+
+    work: Work
+    folder: Path
+    _numbers: Any = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.work.source.prepare(self.folder, self.work.batch)
+
+    def _new(self, kind: str, text: str) -> Path:
+        path = self.folder / f"{kind}_{next(self._numbers)}.prototxt"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def net(self, *, original: bool = False, dropout: bool = True, layers: str | None = None) -> Path:
+        """The net, with the layers of the source instead of its own; or with `layers`."""
+        message = assembly.read_net(self.work.net).message
+        rest = [layer for layer in message.layer if layer.bottom]
+        if layers is None:
+            layers = self.work.source.layers(self.folder, self.work.batch, original=original)
+        whole = text_format.Parse(layers, NetParameter(name=message.name))
+        whole.layer.extend(rest)
+        for layer in whole.layer:
+            if layer.type == "Dropout" and not dropout:
+                layer.dropout_param.dropout_ratio = 0
+        return self._new("net", prototxt.dump(whole))
+
+    def solver(self, net: Path, *, display: int = DISPLAY, max_iter: int = 10**9) -> Path:
+        """A solver that does nothing but train."""
+        work = self.work
+        return self._new(
+            "solver",
+            f'net: "{net}"\nbase_lr: {work.rate}\nlr_policy: "fixed"\nmomentum: {work.momentum}\n'
+            f"weight_decay: {work.decay}\ndisplay: {display}\nmax_iter: {max_iter}\nrandom_seed: {SEED}\n"
+            f'snapshot_prefix: "{self.folder}/run"\nsnapshot_after_train: false\nsolver_mode: CPU\n',
+        )
+
+    def log(self, name: str) -> Any:
+        """A stream to log to."""
+        return (self.folder / f"{name}.log").open("a", encoding="utf-8")
+
+    def make_solver(self, net: Path) -> Solver:
+        """The solver as `caffelite train` makes it, with its checks, its data at hand."""
+        solver = assembly.make_solver(assembly.read_solver(self.solver(net)), on_nan="stop")
+        solver.sinks.append(GlogText(self.log("caffelite")))
+        self.work.source.fill(solver.net, self.work.batch)
+        return solver
+
+    def make_net(self, net: Path, phase: int, weights: Sequence[str] = ()) -> Net:
+        """The net alone, its data at hand."""
+        made = assembly.load_net(net, phase, weights=weights, seed=SEED)
+        self.work.source.fill(made, self.work.batch)
+        return made
+
+    def batches(self, net: Net) -> list[tuple[Tensor, Tensor]]:
+        """What a net reads first."""
+        return self.work.source.batches(net, self.work.batch)

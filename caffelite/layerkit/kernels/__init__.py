@@ -1,0 +1,5 @@
+"""What layers compute where their gradients are written out, without a tape: a file for each kind of work."""
+
+from .base import Kernel, Tensors
+
+__all__ = ["Kernel", "Tensors"]

@@ -1,0 +1,79 @@
+"""Pooling: maxima and averages of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..base import torch
+from .base import Kernel, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ...ops.pooling import Grid
+    from ..run import Run
+
+_ONCE = (1, 1)
+_Layout = tuple[Sequence[int], Sequence[int]]
+"""Shape and strides."""
+
+
+def lying(shape: Sequence[int], stride: Sequence[int], like: Any) -> Tensor:
+    """Memory that nobody reads: the backwards of torch's pooling ask for the bottom, and look only at how it lies."""
+    return torch.empty_strided(shape, stride, dtype=like.dtype, device=like.device)
+
+
+class _Windows(Kernel):
+    """Base: `grid` says where the windows of an image lie.  What was in the bottom need not be kept."""
+
+    reads_tops = False
+
+    def __init__(self, wants: Sequence[bool], learns: Sequence[bool], grid: Callable[[Sequence[int]], Grid]) -> None:
+        super().__init__(wants, learns)
+        self.grid = grid
+        self._kept: tuple[_Layout, Tensor | None, Grid] | None = None
+
+    def forget(self) -> None:
+        self._kept = None
+
+
+class MaxPoolKernel(_Windows):
+    """The maximum of every window; it remembers where each came from."""
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
+        x = bottoms[0]
+        grid = self.grid(x.shape[2:])
+        y, at = torch.ops.aten.max_pool2d_with_indices(x, grid.kernel, grid.stride, grid.pad, _ONCE, grid.ceil)
+        if keep:
+            self._kept = (x.shape, x.stride()), at, grid
+        return (y,)
+
+    def backward(self, above: Tensors, owned: bool) -> tuple[Tensors, Tensors]:
+        assert self._kept is not None
+        layout, at, grid = self._kept
+        self._kept = None
+        below = torch.ops.aten.max_pool2d_with_indices_backward(
+            above[0], lying(*layout, above[0]), grid.kernel, grid.stride, grid.pad, _ONCE, grid.ceil, at
+        )
+        return (below,), ()
+
+
+class AveragePoolKernel(_Windows):
+    """The average of every window, padding counted."""
+
+    def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
+        x = bottoms[0]
+        grid = self.grid(x.shape[2:])
+        if keep:
+            self._kept = (x.shape, x.stride()), None, grid
+        return (torch.ops.aten.avg_pool2d(x, grid.kernel, grid.stride, grid.pad, grid.ceil, True, None),)
+
+    def backward(self, above: Tensors, owned: bool) -> tuple[Tensors, Tensors]:
+        assert self._kept is not None
+        layout, _, grid = self._kept
+        self._kept = None
+        below = torch.ops.aten.avg_pool2d_backward(
+            above[0], lying(*layout, above[0]), grid.kernel, grid.stride, grid.pad, grid.ceil, True, None
+        )
+        return (below,), ()

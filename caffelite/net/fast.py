@@ -1,0 +1,182 @@
+"""The plan that training runs: every layer's kernel forward, and back again, with nothing kept that nobody reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..errors import CaffeliteError, LayerError
+from ..graph import Graph
+from .steps import Step, Table, compile_steps, graded_from_above, refusals, slots, tell_shapes, uncomputed, weighted
+from .taped import TapedKernel
+from .turns import Turn, joined, overwrite
+
+if TYPE_CHECKING:
+    from .net import Net
+
+
+class FastPlan:
+    """Everything from data to losses and back; only losses and outputs survive a pass."""
+
+    def __init__(self, net: Net) -> None:
+        graph = net.graph
+        self.net = net
+        self.slot = slots(graph)
+        # A layer that works in place on a blob which passes begin with changes it for the next pass, too.
+        changed = (blob for blob, begin in net.input_values.items() if graph.blobs[blob] != begin)
+        self.outputs = {blob: graph.blobs[blob] for blob in (*graph.outputs, *changed)}
+        losses, graded = weighted(graph), graded_from_above(graph)
+        self.losses = [(self.slot[value], weight) for value, weight in losses]
+        # Where a later layer reads a loss, its backward overwrites the gradient that the loss weight is, as in the
+        # original: the weight counts for the loss that is told, not for the gradient.
+        self.sources = [(self.slot[value], weight) for value, weight in losses if value not in graded]
+        steps = compile_steps(net, graph, {*self.outputs.values(), *(value for value, _ in losses)})
+        self.reread = frozenset(step.reread for step in steps if step.reread is not None)
+        kept = {self.slot[value] for value in self.outputs.values()} | {index for index, _ in self.losses}
+        self.turns = joined([self._turn(step, graph) for step in steps], kept | self.reread)
+        self.trainable = any(turn.back for turn in self.turns)
+        self.refused = [fault for faults in refusals(graph).values() for fault in faults]
+        self._last: dict[int, torch.Tensor] = {}
+        self._slopes: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
+        self._table: Table = []
+        overwrite(self.turns, kept | self.reread)
+
+    def _turn(self, step: Step, graph: Graph) -> Turn:
+        node = step.node
+        wants = [bool(need) and node.needs_backward for need in node.bottom_needs] or [False] * len(node.reads)
+        learns = [graph.weights[index].wanted and node.needs_backward for index in node.weights]
+        made = None if step.varies else node.layer.make_kernel(self.net.run, wants, learns)
+        kernel = made or TapedKernel(node, wants, learns)
+        kernel.rereads = step.reread is not None
+        owners = [row.owner if learn else None for row, learn in zip(self.net.rows[node.index], learns, strict=True)]
+        return Turn(step, kernel, any(wants) or any(learns), owners)
+
+    def forward(self, backward: bool) -> torch.Tensor:
+        """One pass; returns the weighted loss.  With `backward` a call of that follows."""
+        if backward and self.refused:
+            raise LayerError(self.refused)
+        net, keep = self.net, backward and self.trainable
+        table: Table = [None] * len(self.slot)
+        for blob, value in net.input_values.items():
+            table[value] = net.arranged(net.blobs[blob].data_mirror.tensor())
+        with torch.no_grad():
+            try:
+                self._run(table, keep)
+            except BaseException:
+                self.forget()
+                raise
+            loss = self._loss(table)
+        for blob, value in self.outputs.items():
+            kept = table[self.slot[value]]
+            if kept is not None:
+                net.resize(blob, tuple(kept.shape))
+                net.blobs[blob].data_mirror.set(kept)
+        self._table = table if keep else []
+        net.run.position += 1
+        return loss
+
+    def _run(self, table: Table, keep: bool) -> None:
+        net, run = self.net, self.net.run
+        for turn in self.turns:
+            step = turn.step
+            bottoms: list[torch.Tensor] = [table[index] for index in step.reads]  # type: ignore[misc]
+            if step.varies:
+                tell_shapes(step.node, bottoms)
+            weights = net.weights_of(step.node.index) if step.looks_up else step.weights
+            try:
+                tops = turn.kernel.forward(run, bottoms, weights, keep and turn.back)
+            except CaffeliteError:
+                raise
+            except RuntimeError as error:
+                raise uncomputed(step.node, bottoms, error) from error
+            if not step.reads:
+                tops = [top if top is None else net.arranged(top) for top in tops]
+            for index, top in zip(step.writes, tops, strict=True):
+                if top is not None:  # else the net holds it
+                    table[index] = top
+                    if keep and index in self.reread:
+                        self._last[index] = top
+            for index in step.frees:
+                table[index] = None
+
+    def _loss(self, table: Table) -> torch.Tensor:
+        """The weighted loss of a pass."""
+        total: torch.Tensor | None = None
+        for index, weight in self.losses:
+            top = table[index]
+            assert top is not None
+            term = top if top.dim() == 0 else top.sum()
+            term = term if weight == 1.0 else term * weight
+            total = term if total is None else total + term
+        return torch.zeros((), device=self.net.run.device) if total is None else total
+
+    def backward(self) -> None:
+        """Add the gradients of the pass that was made last to those of the parameters."""
+        if not self._table:
+            return
+        gradients: Table = [None] * len(self.slot)
+        owned = [False] * len(self.slot)
+        for index, weight in self.sources:
+            gradients[index] = self._slope(index, weight)
+        self._table = []
+        with torch.no_grad():
+            try:
+                for turn in reversed(self.turns):
+                    if turn.back:
+                        self._back(turn, gradients, owned)
+            finally:
+                self.forget()
+
+    def _slope(self, index: int, weight: float) -> torch.Tensor:
+        """The gradient of a loss: its weight, everywhere."""
+        top = self._table[index]
+        assert top is not None
+        key = index, tuple(top.shape)
+        if key not in self._slopes:
+            self._slopes[key] = torch.full_like(top, weight)
+        return self._slopes[key]
+
+    def _back(self, turn: Turn, gradients: Table, owned: list[bool]) -> None:
+        step, kernel = turn.step, turn.kernel
+        above, there = [], False
+        for index in step.writes:
+            gradient = gradients[index]
+            above.append(gradient)
+            there = there or gradient is not None
+            gradients[index] = None
+        if not there:
+            kernel.forget()
+            return
+        mine = owned[step.writes[0]]
+        if step.reread is not None:
+            kernel.seen = self._last[step.reread]
+        below, learned = kernel.backward(above, mine)
+        for position, gradient in enumerate(below):
+            if gradient is not None:
+                if position in step.flattens:
+                    gradient = self.net.arranged(gradient)
+                _add(gradients, owned, step.reads[position], gradient, kernel.own_gradients)
+        for parameter, gradient in zip(turn.learning, learned, strict=False):
+            if gradient is not None and parameter is not None:
+                parameter.accumulate(gradient, own=kernel.own_gradients)
+
+    def forget(self) -> None:
+        """Let go of what a forward kept."""
+        self._table = []
+        self._last.clear()
+        for turn in self.turns:
+            turn.kernel.forget()
+
+
+def _add(gradients: Table, owned: list[bool], index: int, gradient: torch.Tensor, own: bool) -> None:
+    """Add to the gradient of a value."""
+    there = gradients[index]
+    if there is None:
+        gradients[index], owned[index] = gradient, own
+    elif owned[index]:
+        there.add_(gradient)
+    elif own:
+        gradients[index], owned[index] = gradient.add_(there), True
+    else:
+        gradients[index], owned[index] = there + gradient, True
