@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import DataError
 from .cache import Array, Images
 from .database_table import DatabaseTable
 from .order import Rows
@@ -39,8 +40,11 @@ class RecordTable(DatabaseTable):
             return images
         if len(rows) < self._block:
             block = self._block
-            for number in np.unique(rows // block).tolist():
-                self._bring(np.arange(number * block, min(len(self), (number + 1) * block)))
+            try:
+                for number in np.unique(rows // block).tolist():
+                    self._bring(np.arange(number * block, min(len(self), (number + 1) * block)))
+            except DataError:  # of a record that may be none of these
+                return None
             images = super()._kept(rows)
         return images
 

@@ -50,7 +50,11 @@ class FastPlan:
         kernel = made or TapedKernel(node, wants, learns)
         kernel.rereads = step.reread is not None
         owners = [row.owner if learn else None for row, learn in zip(self.net.rows[node.index], learns, strict=True)]
-        return Turn(step, kernel, any(wants) or any(learns), owners)
+        return Turn(step, kernel, any(wants) or any(learns), owners, (node,))
+
+    def told(self) -> dict[int, str]:
+        """By layer, what is special about how it is computed."""
+        return {node.index: how for turn in self.turns for node, how in turn.told()}
 
     def forward(self, backward: bool) -> torch.Tensor:
         """One pass; returns the weighted loss.  With `backward` a call of that follows."""

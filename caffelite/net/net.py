@@ -316,8 +316,12 @@ class Net:
         part of the net can.
         """
         part = slice(first, None if last is None else last + 1)
-        if self.outdated(self._beginnings(part), part):
+        if self.outdated(self._beginnings(part) if first or last is not None else self._inputs(), part):
             self.reshape(part)
+
+    def _inputs(self) -> dict[int, Shape]:
+        """The shapes of the values that a whole pass begins with, as their blobs have them."""
+        return {value: self.blobs[blob].shape for blob, value in self.input_values.items()}
 
     def outdated(self, given: Mapping[int, Shape], part: slice = slice(None)) -> bool:
         """Whether layers know other shapes than follow from these, of values that a pass begins with."""

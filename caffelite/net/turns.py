@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..layerkit.kernels import Kernel
@@ -12,8 +13,10 @@ from ..layerkit.kernels.convolved import ConvolutionKernel
 from ..layerkit.kernels.pooled_convolution import PooledConvolutionKernel
 from ..layerkit.kernels.rectified import ReLUKernel
 from ..layerkit.kernels.windows import MaxPoolKernel
+from .taped import TapedKernel
 
 if TYPE_CHECKING:
+    from ..graph import Node
     from .blob import Parameter
     from .steps import Step
 
@@ -25,12 +28,24 @@ class Turn:
     Attributes:
         back: its backward is wanted.
         learning: for each weight the parameter that its gradient is added to; None where it has none.
+        nodes: the layers, one behind the other.
     """
 
     step: Step
     kernel: Kernel
     back: bool
-    learning: Sequence[Parameter | None] = field(default_factory=tuple)
+    learning: Sequence[Parameter | None]
+    nodes: tuple[Node, ...]
+
+    def told(self) -> Iterator[tuple[Node, str]]:
+        """What is special about how each of its layers is computed."""
+        first, *others = self.nodes
+        ways = [f"with {' and '.join(node.name for node in others)}"] if others else []
+        ways += ["in place"] if self.kernel.overwrites else []
+        ways += ["autograd"] if isinstance(self.kernel, TapedKernel) and self.back else []
+        yield first, ", ".join(ways)
+        for node in others:
+            yield node, f"in {first.name}"
 
 
 def _readers(turns: Sequence[Turn]) -> Counter[int]:
@@ -46,23 +61,36 @@ def joined(turns: Sequence[Turn], kept: set[int] | frozenset[int]) -> list[Turn]
     """
     readers, result = _readers(turns), list[Turn]()
     for turn in turns:
-        before = result[-1] if result else None
-        if before is not None and isinstance(turn.kernel, MaxPoolKernel) and before.step.writes == turn.step.reads:
-            rectified = isinstance(before.kernel, ReLUKernel) and not before.kernel.rereads and len(result) > 1
-            first = result[-2] if rectified else before
-            between = {*first.step.writes, *before.step.writes}
-            alone = between.isdisjoint(kept) and all(readers[index] == 1 for index in between)
-            follows = not rectified or first.step.writes == before.step.reads
-            still = not (first.step.varies or turn.step.varies)
-            if isinstance(first.kernel, ConvolutionKernel) and alone and follows and still:
-                del result[-2 if rectified else -1 :]
-                kernel = PooledConvolutionKernel(first.kernel, turn.kernel, rectified=rectified)
-                frees = [index for one in (first, before, turn) for index in one.step.frees if index not in between]
-                step = replace(first.step, writes=turn.step.writes, frees=frees)
-                result.append(Turn(step, kernel, first.back, first.learning))
-                continue
+        parts = _convolution_before(turn, result)
+        between = {index for part in parts for index in part.step.writes}
+        if parts and between.isdisjoint(kept) and all(readers[index] == 1 for index in between):
+            del result[-len(parts) :]
+            turn = _as_one([*parts, turn], between)
         result.append(turn)
     return result
+
+
+def _convolution_before(turn: Turn, before: Sequence[Turn]) -> Sequence[Turn]:
+    """The turns right before one of maxima that can be computed with it: a convolution, perhaps a ReLU; or none."""
+    if not isinstance(turn.kernel, MaxPoolKernel):
+        return ()
+    count = 2 if before and isinstance(before[-1].kernel, ReLUKernel) else 1
+    parts = before[-count:]
+    chain = [*parts, turn]
+    follow = all(one.step.writes == other.step.reads for one, other in pairwise(chain))
+    plain = len(parts) == count and not any(one.kernel.rereads for one in chain)
+    return parts if plain and follow and isinstance(parts[0].kernel, ConvolutionKernel) else ()
+
+
+def _as_one(chain: Sequence[Turn], between: set[int]) -> Turn:
+    """One turn for a convolution, perhaps a ReLU, and maxima."""
+    first, last = chain[0], chain[-1]
+    assert isinstance(first.kernel, ConvolutionKernel)
+    assert isinstance(last.kernel, MaxPoolKernel)
+    kernel = PooledConvolutionKernel(first.kernel, last.kernel, rectified=len(chain) > 2)
+    frees = [index for one in chain for index in one.step.frees if index not in between]
+    step = replace(first.step, writes=last.step.writes, frees=frees)
+    return Turn(step, kernel, first.back, first.learning, tuple(node for one in chain for node in one.nodes))
 
 
 def overwrite(turns: Sequence[Turn], kept: set[int] | frozenset[int]) -> None:

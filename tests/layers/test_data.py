@@ -271,3 +271,27 @@ print(layer.shapes([]), "torch._C" in sys.modules)
     repo = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], cwd=repo, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[(3, 1, 6, 6), (3,)] False"
+
+
+@pytest.mark.parametrize("text", ["transform_param { scale: 0.5 }", RANDOM])
+def test_small_batches_come_in_blocks_that_nobody_notices(database: Path, text: str) -> None:
+    with (
+        opened(layer_from(data_layer(database, text, 3))) as several,
+        opened(layer_from(data_layer(database, text, 3))) as single,
+    ):
+        several.shapes([]), single.shapes([])
+        assert several.batch_bytes == 4 * (3 * np.prod(several.shapes([])[0][1:]) + 3)
+        single.bytes_of_batch = 0
+        for _ in range(9):
+            for ours, theirs in zip(batch(several), batch(single), strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_bad_record_stops_only_the_batch_it_is_in(tmp_path: Path) -> None:
+    values = [datum(image, index) for index, image in enumerate(numbered(10, (1, 6, 6)))]
+    values[7] = b"not a Datum"
+    with opened(layer_from(data_layer(write_values(tmp_path / "bad_lmdb", values), batch_size=2))) as layer:
+        layer.shapes([])
+        assert [batch(layer)[1].tolist() for _ in range(3)] == [[0, 1], [2, 3], [4, 5]]
+        with pytest.raises(DataError, match='record "00000007"'):
+            batch(layer)

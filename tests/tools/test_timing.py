@@ -147,9 +147,11 @@ def test_a_layer_that_only_looks_at_its_bottom_differently_has_no_speed() -> Non
 def test_how_layers_are_computed() -> None:
     net = net_of(CONVOLUTIONS % "")
     assert net.channels_last
-    assert [how(net, one) for one in net.graph.nodes] == ["channels_last"] * 5
-    net = net_of(FLAT)
-    assert [how(net, one) for one in net.graph.nodes] == ["contiguous", "contiguous", ""]
+    special = ["", "", ", in place", "", ", autograd"]
+    assert [how(net, one) for one in net.graph.nodes] == [f"channels_last{one}" for one in special]
+    pool = 'layer { name: "pool" type: "Pooling" bottom: "a" top: "b" pooling_param { kernel_size: 2 stride: 2 } }'
+    net = net_of("\n".join([*CONVOLUTIONS.splitlines()[:4], pool, *CONVOLUTIONS.splitlines()[5:]]))
+    assert [how(net, one).partition(", ")[2] for one in net.graph.nodes[1:4]] == ["with relu and pool", "in a", "in a"]
 
 
 def test_whole_iterations_keep_losses_and_outputs_only() -> None:

@@ -108,11 +108,11 @@ def layer_times(net: Net, spent: Mapping[str, Sequence[Sequence[float]]]) -> lis
 
 
 def how(net: Net, node: Node) -> str:
-    """What was chosen for a layer: the memory order of its 4-d values."""
+    """What was chosen for a layer: the memory order of its 4-d values, and how whole iterations compute it."""
     shapes = (net.graph.values[value].shape or () for value in (*node.reads, *node.writes))
-    if all(len(shape) != 4 for shape in shapes):
-        return ""
-    return "channels_last" if net.channels_last else "contiguous"
+    order = "channels_last" if net.channels_last else "contiguous"
+    special = net.fast_plan.told().get(node.index, "")
+    return ", ".join(filter(None, [order if any(len(shape) == 4 for shape in shapes) else "", special]))
 
 
 def _is_view(net: Net, node: Node) -> bool:

@@ -1,0 +1,214 @@
+"""Kernels against autograd over the forward of their layers, and what a plan lets them do with memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from caffelite.errors import LayerError
+from caffelite.layerkit.kernels.pooled_convolution import PooledConvolutionKernel
+from caffelite.layerkit.kernels.rectified import ReLUKernel
+from caffelite.net import Net
+from caffelite.net.taped import TapedKernel
+from caffelite.proto import TEST, TRAIN
+
+from ..nets import graph_of, net_of
+
+IMAGES = """
+layer { name: "in" type: "Input" top: "x" top: "label"
+  input_param { shape { dim: 4 dim: 3 dim: 9 dim: 8 } shape { dim: 4 } } }
+"""
+FILLED = 'weight_filler { type: "xavier" } bias_filler { type: "uniform" min: -0.2 max: 0.2 }'
+LAYERS = {
+    "convolution": f"convolution_param {{ num_output: 5 kernel_size: 3 pad: 1 stride: 2 {FILLED} }}",
+    "convolution in groups": f"convolution_param {{ num_output: 6 kernel_size: 3 group: 3 {FILLED} }}",
+    "convolution without bias": "convolution_param { num_output: 5 kernel_size: 1 bias_term: false "
+    'weight_filler { type: "xavier" } }',
+    "inner product": f"inner_product_param {{ num_output: 5 {FILLED} }}",
+    "inner product, transposed": f"inner_product_param {{ num_output: 5 transpose: true {FILLED} }}",
+    "inner product of the last axis": f"inner_product_param {{ num_output: 5 axis: 3 {FILLED} }}",
+    "pooling, maxima": "pooling_param { pool: MAX kernel_size: 3 stride: 2 }",
+    "pooling, maxima that overlap the padding": "pooling_param { pool: MAX kernel_size: 3 stride: 2 pad: 1 }",
+    "pooling, averages": "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }",
+    "lrn": "lrn_param { local_size: 3 alpha: 0.5 }",
+    "relu": "",
+    "dropout": "dropout_param { dropout_ratio: 0.4 }",
+}
+TYPES = {"inner": "InnerProduct", "lrn": "LRN", "relu": "ReLU", "dropout": "Dropout", "pooling": "Pooling"}
+
+
+def type_of(name: str) -> str:
+    return TYPES.get(name.split(",")[0].split()[0], "Convolution")
+
+
+def computed(kernel: Any, net: Net, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> Any:
+    """Tops, and the gradients of bottoms and weights under a gradient of 0.1, 0.2, …"""
+    with torch.no_grad():
+        tops = list(kernel.forward(net.run, bottoms, weights, True))
+        above = [(torch.arange(top.numel()) * 0.1 + 0.1).reshape(top.shape) for top in tops]
+        if len(above[0].shape) == 4:
+            above[0] = net.arranged(above[0])
+        below, learned = kernel.backward(above, False)
+    return [*tops, *below, *learned]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_kernel_computes_what_autograd_does(name: str) -> None:
+    text = f'layer {{ name: "l" type: "{type_of(name)}" bottom: "x" top: "y" {LAYERS[name]} }}\n'
+    net = net_of(IMAGES + text)
+    node = net.graph.nodes[-1]
+    wants, learns = [True], [True] * len(node.weights)
+    kernel = node.layer.make_kernel(net.run, wants, learns)
+    assert kernel is not None
+    x = net.arranged(torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 9, 8)).astype(np.float32)))
+    weights = [parameter.tensor for parameter in net.parameters]
+    ours = computed(kernel, net, [x], weights)
+    theirs = computed(TapedKernel(node, wants, learns), net, [x], weights)
+    assert len(ours) == len(theirs) == 2 + len(weights)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["pool: MAX kernel_size: 2 stride: 3", "pool: STOCHASTIC kernel_size: 2"])
+def test_windows_that_are_not_torchs_have_no_kernel(text: str) -> None:
+    """With stride 3 the last window of the 8 columns lies beyond them, and is empty."""
+    net = net_of(f'{IMAGES} layer {{ name: "p" type: "Pooling" bottom: "x" top: "y" pooling_param {{ {text} }} }}')
+    assert net.graph.nodes[-1].layer.make_kernel(net.run, [True], []) is None
+
+
+# -- several layers in one ----------------------------------------------------------------------------------------
+
+CONVOLUTION = f"""
+layer {{ name: "conv" type: "Convolution" bottom: "x" top: "c"
+  convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 {FILLED} }} }}
+"""
+RELU = 'layer { name: "relu" type: "ReLU" bottom: "c" top: "c" }\n'
+POOL = """
+layer { name: "pool" type: "Pooling" bottom: "c" top: "p" pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
+"""
+LOSS = f"""
+layer {{ name: "ip" type: "InnerProduct" bottom: "p" top: "score" inner_product_param {{ num_output: 3 {FILLED} }} }}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss" }}
+"""
+
+
+def filled(text: str, observed: bool = False, keeping: Sequence[str] = ()) -> Net:
+    net = Net(graph_of(text, TRAIN).keeping(keeping), seed=4, observed=observed)
+    net.blobs["x"].data[...] = np.random.default_rng(1).standard_normal(net.blobs["x"].shape)
+    net.blobs["label"].data[...] = [0, 2, 1, 2]
+    return net
+
+
+def joins(net: Net) -> list[bool]:
+    return [turn.kernel.rectified for turn in net.fast_plan.turns if isinstance(turn.kernel, PooledConvolutionKernel)]
+
+
+@pytest.mark.parametrize("between", ["", RELU])
+def test_maxima_of_a_convolution_are_one_turn_with_the_same_numbers(between: str) -> None:
+    text = IMAGES + CONVOLUTION + between + POOL + LOSS
+    fast, seen = filled(text), filled(text, observed=True)
+    assert joins(fast) == [bool(between)]
+    for _ in range(2):  # gradients add up
+        losses = [float(net.forward_backward()) for net in (fast, seen)]
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+        for mine, other in zip(fast.parameters, seen.parameters, strict=True):
+            np.testing.assert_allclose(mine.diff, other.diff, rtol=1e-4, atol=1e-6)
+
+
+def test_what_somebody_reads_is_not_joined() -> None:
+    reader = 'layer { name: "r" type: "Reduction" bottom: "c" top: "sum" }\n'
+    assert joins(filled(IMAGES + CONVOLUTION + POOL + reader + LOSS)) == []
+    assert joins(filled(IMAGES + CONVOLUTION + POOL + LOSS, keeping=["c"])) == []
+    leaking = RELU.replace("ReLU", 'ReLU" relu_param { negative_slope: 0.1 } name: "').replace(' name: ""', "")
+    assert joins(filled(IMAGES + CONVOLUTION + leaking + POOL + LOSS)) == []
+
+
+# -- memory -------------------------------------------------------------------------------------------------------
+
+
+def overwriting(net: Net) -> list[bool]:
+    return [turn.kernel.overwrites for turn in net.fast_plan.turns if isinstance(turn.kernel, ReLUKernel)]
+
+
+def test_relu_works_in_its_bottoms_memory_only_where_nobody_else_reads_that() -> None:
+    end = LOSS.replace('"p"', '"y"')
+    relu = 'layer { name: "relu" type: "ReLU" bottom: "c" top: "y" }\n'
+    reader = 'layer { name: "r" type: "Reduction" bottom: "c" top: "sum" }\n'
+    sigmoid = 'layer { name: "s" type: "Sigmoid" bottom: "x" top: "c" }\n'
+    assert overwriting(filled(IMAGES + CONVOLUTION + relu + end)) == [True]
+    assert overwriting(filled(IMAGES + CONVOLUTION + relu + reader + end)) == [False]
+    assert overwriting(filled(IMAGES + CONVOLUTION + relu + end, keeping=["c"])) == [False]
+    assert overwriting(filled(IMAGES + sigmoid + relu + end)) == [False], "sigmoid's backward reads its top"
+    inputs = filled(IMAGES + relu.replace('"c"', '"x"') + end)
+    assert overwriting(inputs) == [False]
+    before = inputs.blobs["x"].data.copy()
+    inputs.forward()
+    assert np.array_equal(inputs.blobs["x"].data, before)
+
+
+def test_the_gradient_of_a_large_weight_has_one_memory() -> None:
+    net = filled(IMAGES + CONVOLUTION + POOL + LOSS)
+    weight = net.params["ip"][0].owner
+    places = set()
+    for _ in range(3):
+        net.clear_gradients()
+        net.forward_backward()
+        places.add(weight.grad.data_ptr())
+    assert len(places) == 1
+
+
+def test_but_not_while_somebody_holds_what_was_in_it() -> None:
+    net = filled(IMAGES + CONVOLUTION + POOL + LOSS)
+    weight = net.params["ip"][0].owner
+    net.forward_backward()
+    held = weight.grad
+    before = held.clone()
+    net.clear_gradients()
+    net.params["ip"][0].data[...] *= 2
+    net.forward_backward()
+    assert torch.equal(held, before)
+    assert not torch.equal(weight.grad, before)
+
+
+def test_gradients_of_one_weight_in_two_layers_add_up() -> None:
+    shared = """
+    layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" }
+      inner_product_param { num_output: 3 axis: 3 bias_term: false weight_filler { type: "xavier" } } }
+    layer { name: "b" type: "InnerProduct" bottom: "x" top: "b" param { name: "w" }
+      inner_product_param { num_output: 3 axis: 3 bias_term: false weight_filler { type: "xavier" } } }
+    layer { name: "s" type: "Eltwise" bottom: "a" bottom: "b" top: "p" }
+    """
+    fast, seen = filled(IMAGES + shared + LOSS), filled(IMAGES + shared + LOSS, observed=True)
+    for _ in range(3):
+        for net in (fast, seen):
+            net.forward_backward()
+        np.testing.assert_allclose(fast.params["a"][0].diff, seen.params["a"][0].diff, rtol=1e-4, atol=1e-6)
+
+
+# -- labels -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_is_no_class_is_named(label: int) -> None:
+    net = filled(IMAGES + CONVOLUTION + POOL + LOSS)
+    net.blobs["label"].data[2] = label
+    with pytest.raises(LayerError, match=f"label of sample 2 must be a class from 0 to 2, got {label}"):
+        net.forward_backward()
+    net.blobs["label"].data[2] = 0
+    assert np.isfinite(float(net.forward_backward()))
+
+
+def test_a_pass_without_backward_keeps_nothing() -> None:
+    net = net_of(IMAGES + CONVOLUTION + RELU + POOL + LOSS, TEST)
+    net.forward()
+    kept = [
+        value
+        for turn in net.fast_plan.turns
+        for name, value in vars(turn.kernel).items()
+        if name in ("_kept", "_mask", "_prob") and value is not None
+    ]
+    assert kept == []
