@@ -150,10 +150,11 @@ class Parameter(Blob):
         else:
             tensor.grad = torch.empty_like(tensor, requires_grad=False).copy_(gradient)
 
-    def pull(self) -> None:
-        """Take in what was written to arrays people hold; where `diff` shows an update, that is what gradients are
-        added to, as in the original."""
-        self._show_update()
+    def pull(self, *, adding: bool = True) -> None:
+        """Take in what was written to arrays people hold.  With `adding`, gradients are going to be added: where `diff`
+        shows an update, to that, as in the original."""
+        if adding:
+            self._show_update()
         if self.data_mirror.lent:
             self.data_mirror.tensor()
         if self.diff_mirror.lent:

@@ -187,7 +187,7 @@ class Net:
     def forward(self) -> torch.Tensor:
         """One forward pass; returns the weighted loss, a 0-d tensor on the net's device."""
         self.follow_inputs()
-        self.pull()
+        self.pull(adding=False)
         loss = self.observed_plan.forward() if self._layerwise() else self.fast_plan.forward(backward=False)
         self.push()
         return loss
@@ -282,10 +282,10 @@ class Net:
         """Plan anew before the next pass: tensors lie elsewhere, or nobody needs the plans any more."""
         self._fast = self._seen = None
 
-    def pull(self) -> None:
-        """Take in what people wrote to parameter arrays they hold."""
+    def pull(self, *, adding: bool = True) -> None:
+        """Take in what people wrote to parameter arrays they hold; `adding`: gradients are going to be added."""
         for parameter in self.parameters:
-            parameter.pull()
+            parameter.pull(adding=adding)
 
     def push(self) -> None:
         """Show new parameter values and gradients in arrays people hold."""
