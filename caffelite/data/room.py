@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class Room:
     def array(self, shape: tuple[int, ...], dtype: Any, interleaved: bool = False) -> NDArray[Any]:
         """An array of N×C×H×W with anything in it; `interleaved`: the channels of a pixel lie side by side."""
         kind = np.dtype(dtype)
-        memory = self._memory(int(np.prod(shape)) * kind.itemsize)
+        memory = self._memory(prod(shape) * kind.itemsize)
         # Of an array over a memoryview, and of nothing behind that, views hold on to.
         owner = np.frombuffer(memory.data, kind)
         if memory.nbytes >= _LEAST:

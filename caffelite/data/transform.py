@@ -99,9 +99,6 @@ class Transform:
     First comes :meth:`choose`, on the host.  There, :meth:`finish` does all the rest, an image after the other; for a
     GPU, :meth:`stage` takes bytes, not floats, to memory that a GPU copies from by itself, and
     :meth:`finish_on` computes there.
-
-    Attributes:
-        only_scales: it does no more than multiply.
     """
 
     def __init__(self, param: Any, phase: int, mean: Floats | None = None, places: Places = nowhere) -> None:
@@ -115,7 +112,7 @@ class Transform:
         self.reshaping = Reshaping(param, self.crop)
         self.flow = bool(param.flow and param.mirror)
         self._mean = Mean(mean, param.mean_value, self.crop, self.reshaping)
-        self.only_scales = not (self.crop or self.mirror or self.augments or self._mean.given)
+        self._only_scales = not (self.crop or self.mirror or self.augments or self._mean.given)
         self._places = places
         self._room = Room()
 
@@ -222,7 +219,7 @@ class Transform:
     def finish(self, chosen: Chosen) -> Tensor:
         """The values the net sees: float32, N×C×crop×crop, or N×C×H×W without a crop; a new tensor."""
         result = self._room_for(chosen)
-        if self.only_scales and isinstance(chosen.images, np.ndarray):
+        if self._only_scales and isinstance(chosen.images, np.ndarray):
             np.multiply(chosen.images, self.scale, out=result.numpy(), dtype=np.float32)
             return result
         # A few images at a time, which stay in the processor's cache; one, where they may differ in size.

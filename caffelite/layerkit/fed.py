@@ -49,17 +49,6 @@ class Batch:
             arrays.insert(0, self.transform.finish(self.images))
         return lambda: arrays
 
-    def each(self, device: torch.device, size: int) -> Callable[[], _Batches]:
-        """As `tops`, of batches of this size; what is as quickly done as looked up later is done when it is wanted."""
-        transform, chosen = self.transform, self.images
-        if transform is None or chosen is None or device.type != "cpu" or not transform.only_scales:
-            tops = self.tops(device)
-            return lambda: [partial(tuple, each) for each in zip(*(top.split(size) for top in tops()), strict=True)]
-        rest = zip(*(torch.from_numpy(array).split(size) for array in self.arrays), strict=True)
-        parts = (chosen.of(slice(at, at + size)) for at in range(0, len(chosen.images), size))
-        batches: _Batches = [partial(_finished, transform, part, each) for part, each in zip(parts, rest, strict=True)]
-        return lambda: batches
-
     def _tops_on(self, device: torch.device, arrays: list[Tensor]) -> Callable[[], list[Tensor]]:
         pinned = [array.pin_memory() for array in arrays]
         copied = [partial(array.to, device, non_blocking=True) for array in pinned]
@@ -68,12 +57,8 @@ class Batch:
         return lambda: [copy() for copy in copied]
 
 
-_Batches = list[Callable[[], tuple["Tensor", ...]]]
-"""Batches that follow each other: each gives its tops."""
-
-
-def _finished(transform: Transform, images: Chosen, rest: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return transform.finish(images), *rest
+_Batches = list[tuple["Tensor", ...]]
+"""Batches that follow each other: the tops of each."""
 
 
 class FedLayer(SourceLayer):
@@ -189,11 +174,12 @@ class FedLayer(SourceLayer):
         """Batches from a position on: so many, or one where among these is one that cannot be loaded."""
         if together > 1:
             try:
-                return self.load_block(seed, position, together).each(device, self.batch_size)
+                tops = self.load_block(seed, position, together).tops(device)
+                return lambda: list(zip(*(top.split(self.batch_size) for top in tops()), strict=True))
             except DataError:  # it is told when it is its turn
                 pass
         tops = self.load(seed, position).tops(device)
-        return lambda: [partial(tuple, tops())]
+        return lambda: [tuple(tops())]
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         feed, size = self._feeding(run), self.batch_size
@@ -204,7 +190,7 @@ class FedLayer(SourceLayer):
                 batches, index = feed.take(self.consumed)(), 0
             self._block = self.consumed, batches
         self.consumed += size
-        return batches[index]()[: len(self.param.top)]
+        return batches[index][: len(self.param.top)]
 
     def close(self) -> None:
         self._block = (0, [])
