@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from caffelite import assembly
 from caffelite.graph import state_of
 from caffelite.net import Net
+from caffelite.net.autograd import AutogradPlan
 from caffelite.proto import TEST, TRAIN, LayerParameter
 
 from .references import VGG16, AlexNet, GoogLeNet, Reference, ResNet50
@@ -199,14 +200,23 @@ def _compare_norms(pair: Pair) -> None:
 
 
 def _compare_gradients(pair: Pair, net: Net) -> None:
-    """A pass of the net in double precision against the reference's last."""
+    """A pass of the net in double precision against the reference's last: as training makes it, and by autograd, which
+    gives that of the data, too."""
     feed(net, pair.images, pair.labels)
-    plan = net.fast_plan
-    loss = plan.forward(backward=True)
+    loss = net.fast_plan.forward(backward=True)
     assert loss.dtype == torch.float64
-    plan.backward(loss)
-    ours = {parameter.name: parameter for parameter in net.parameters}
+    net.fast_plan.backward()
+    _compare_parameters(pair, net)
+    feed(net, pair.images, pair.labels)
+    plan = AutogradPlan(net, net.graph)
+    given = {value: net.blobs[blob].data_mirror.tensor() for blob, value in net.input_values.items()}
+    plan.loss(plan.run(given)).backward()
     close("gradient of data", net.blobs["data"].data_mirror.tensor().grad, pair.images.grad)
+    _compare_parameters(pair, net)
+
+
+def _compare_parameters(pair: Pair, net: Net) -> None:
+    ours = {parameter.name: parameter for parameter in net.parameters}
     for name, parameter in pair.reference.learned().items():
         close(f"gradient of {name}", ours[name].grad, parameter.grad)
     net.clear_gradients()

@@ -70,8 +70,8 @@ class PlainSoftmaxLossKernel(SoftmaxLossKernel):
             return super().backward(above, owned)
         prob, indices = self._prob
         self._prob = None
-        if self._less_one is None or self._less_one.shape != indices.shape:
-            self._less_one = torch.full(indices.shape, -1.0)
+        if self._less_one is None or self._less_one.dtype != prob.dtype:
+            self._less_one = prob.new_full(indices.shape, -1.0)
         prob.scatter_add_(self._axis, indices, self._less_one)
         return (prob.mul_(float(slope) / self._divisor), None), ()
 
