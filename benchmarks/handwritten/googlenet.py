@@ -44,7 +44,7 @@ class Inception(nn.Module):
         return torch.cat([F.relu(way, inplace=True) for way in ways], 1)
 
 
-class Helper(nn.Module):
+class Auxiliary(nn.Module):
     """A classifier in the middle of the net."""
 
     def __init__(self, count: int) -> None:
@@ -66,9 +66,9 @@ class GoogLeNet(nn.Module):
         self.few2, self.conv2 = nn.Conv2d(64, 64, 1), nn.Conv2d(64, 192, 3, padding=1)
         self.norm = norm(5, 1e-4, 0.75)
         self.stage3 = nn.Sequential(Inception(*INCEPTION["3a"]), Inception(*INCEPTION["3b"]))
-        self.stage4a, self.loss1 = Inception(*INCEPTION["4a"]), Helper(512)
+        self.stage4a, self.loss1 = Inception(*INCEPTION["4a"]), Auxiliary(512)
         self.stage4d = nn.Sequential(*(Inception(*INCEPTION[name]) for name in ("4b", "4c", "4d")))
-        self.loss2 = Helper(528)
+        self.loss2 = Auxiliary(528)
         self.stage4e = Inception(*INCEPTION["4e"])
         self.stage5 = nn.Sequential(Inception(*INCEPTION["5a"]), Inception(*INCEPTION["5b"]))
         self.drop, self.loss3 = nn.Dropout(0.4), nn.Linear(1024, 1000)

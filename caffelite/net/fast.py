@@ -8,6 +8,7 @@ import torch
 
 from ..errors import CaffeliteError, LayerError
 from ..graph import Graph
+from ..layerkit import Layer
 from .steps import Step, Table, compile_steps, graded_from_above, refusals, slots, tell_shapes, uncomputed, weighted
 from .taped import TapedKernel
 from .turns import Turn, joined, overwrite
@@ -46,7 +47,8 @@ class FastPlan:
         node = step.node
         wants = [bool(need) and node.needs_backward for need in node.bottom_needs] or [False] * len(node.reads)
         learns = [graph.weights[index].wanted and node.needs_backward for index in node.weights]
-        made = None if step.varies else node.layer.make_kernel(self.net.run, wants, learns)
+        written = _is_of_its_forward(node.layer) and not step.varies
+        made = node.layer.make_kernel(self.net.run, wants, learns) if written else None
         kernel = made or TapedKernel(node, wants, learns)
         kernel.rereads = step.reread is not None
         owners = [row.owner if learn else None for row, learn in zip(self.net.rows[node.index], learns, strict=True)]
@@ -171,6 +173,15 @@ class FastPlan:
         self._last.clear()
         for turn in self.turns:
             turn.kernel.forget()
+
+
+def _is_of_its_forward(layer: Layer) -> bool:
+    """Whether a layer's kernel is that of its forward, which no class derived from the kernel's has changed."""
+    order = type(layer).__mro__
+    kernel, forward = (
+        next(depth for depth, cls in enumerate(order) if name in vars(cls)) for name in ("make_kernel", "forward")
+    )
+    return kernel <= forward and "forward" not in vars(layer)
 
 
 def _add(gradients: Table, owned: list[bool], index: int, gradient: torch.Tensor, own: bool) -> None:

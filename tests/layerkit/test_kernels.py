@@ -12,6 +12,7 @@ import torch
 from caffelite.errors import LayerError
 from caffelite.layerkit.kernels.pooled_convolution import PooledConvolutionKernel
 from caffelite.layerkit.kernels.rectified import ReLUKernel
+from caffelite.layers.inner_product import InnerProduct
 from caffelite.net import Net
 from caffelite.net.taped import TapedKernel
 from caffelite.proto import TEST, TRAIN
@@ -78,6 +79,24 @@ def test_windows_that_are_not_torchs_have_no_kernel(text: str) -> None:
     """With stride 3 the last window of the 8 columns lies beyond them, and is empty."""
     net = net_of(f'{IMAGES} layer {{ name: "p" type: "Pooling" bottom: "x" top: "y" pooling_param {{ {text} }} }}')
     assert net.graph.nodes[-1].layer.make_kernel(net.run, [True], []) is None
+
+
+def test_a_forward_of_somebody_elses_has_no_kernel() -> None:
+    class Doubled(InnerProduct):
+        def forward(self, run: Any, bottoms: Any, weights: Any) -> Any:
+            return tuple(2 * top for top in super().forward(run, bottoms, weights))
+
+    losses = []
+    for factor in (1, 2):
+        net = filled(IMAGES + CONVOLUTION + POOL + LOSS)
+        node = next(node for node in net.graph.nodes if node.type == "InnerProduct")
+        if factor == 2:
+            node.layer.__class__ = Doubled
+        else:
+            for parameter in net.params["ip"]:
+                parameter.data[...] *= 2
+        losses.append(float(net.forward_backward()))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 # -- several layers in one ----------------------------------------------------------------------------------------
