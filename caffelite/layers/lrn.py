@@ -60,4 +60,4 @@ class LRN(Layer):
         if not self.across:
             return None
         settings = self.size, self.alpha, self.beta, self.k
-        return FunctionKernel(wants, learns, ops.lrn.AcrossChannels, lambda _: settings, reads_tops=False)
+        return FunctionKernel(wants, learns, ops.lrn.AcrossChannels, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .base import Kernel, Tensors
@@ -25,31 +25,23 @@ class Kept:
 
 
 class FunctionKernel(Kernel):
-    """One bottom, one top, no weights: `function.forward(ctx, x, *settings)` and its `backward`.
+    """One bottom, one top, no weights: `function.forward(ctx, x, *settings)` and its `backward`, which reads no top.
 
     Args:
         function: an `autograd.Function`.
-        settings: gives what follows x, for its shape.
-        reads_tops: its backward reads what forward gave.
+        settings: what follows x.
     """
 
-    def __init__(
-        self,
-        wants: Sequence[bool],
-        learns: Sequence[bool],
-        function: Any,
-        settings: Callable[[Tensor], Sequence[Any]],
-        *,
-        reads_tops: bool,
-    ) -> None:
+    reads_tops = False
+
+    def __init__(self, wants: Sequence[bool], learns: Sequence[bool], function: Any, settings: Sequence[Any]) -> None:
         super().__init__(wants, learns)
-        self.reads_tops = reads_tops
         self._function, self._settings = function, settings
         self._kept: Kept | None = None
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
         kept, x = Kept(), bottoms[0]
-        y = self._function.forward(kept, x, *self._settings(x))
+        y = self._function.forward(kept, x, *self._settings)
         self._kept = kept if keep else None
         return (y,)
 

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ... import ops
-from ..base import torch
 from .base import Kernel, Tensors
-from .windows import lying
+from .convolved import ConvolutionKernel
+from .rectified import ReLUKernel
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ...ops.pooling import Grid
     from ..run import Run
-    from .convolved import ConvolutionKernel
     from .windows import MaxPoolKernel
-
-_ONCE = (1, 1)
-
-
-class _Kept(NamedTuple):
-    """What backward needs; of what lay between, only how it lay, and where the maxima were in it."""
-
-    x: Tensor
-    weight: Tensor
-    shape: Sequence[int]
-    stride: Sequence[int]
-    at: Tensor
-    grid: Grid
-    y: Tensor
 
 
 class PooledConvolutionKernel(Kernel):
@@ -42,38 +25,27 @@ class PooledConvolutionKernel(Kernel):
 
     def __init__(self, convolution: ConvolutionKernel, pool: MaxPoolKernel, *, rectified: bool) -> None:
         super().__init__(convolution.wants, convolution.learns)
-        self.moves, self.group, self.grid = convolution.moves, convolution.group, pool.grid
         self.reads_tops = self.rectified = rectified
-        self._kept: _Kept | None = None
+        without_bias = [*self.learns[:1], *(False for _ in self.learns[1:])]
+        self._convolution = ConvolutionKernel(self.wants, without_bias, convolution.moves, convolution.group)
+        self._pool, self._relu = pool, ReLUKernel([True], [])
+        self._relu.overwrites = True
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
-        x, weight = bottoms[0], weights[0]
-        between = torch.conv2d(x, weight, weights[1] if len(weights) > 1 else None, *self.moves, self.group)
-        grid = self.grid(between.shape[2:])
-        y, at = torch.ops.aten.max_pool2d_with_indices(between, grid.kernel, grid.stride, grid.pad, _ONCE, grid.ceil)
-        if self.rectified:
-            y.relu_()
-        if keep:
-            self._kept = _Kept(x, weight, between.shape, between.stride(), at, grid, y)
-        return (y,)
+        between = self._convolution.forward(run, bottoms, weights, keep)
+        maxima = self._pool.forward(run, between, (), keep)  # type: ignore[arg-type]
+        return self._relu.forward(run, maxima, (), keep) if self.rectified else maxima  # type: ignore[arg-type]
 
     def backward(self, above: Tensors, owned: bool) -> tuple[Tensors, Tensors]:
-        gradient, kept = above[0], self._kept
-        assert kept is not None
-        assert gradient is not None
-        self._kept = None
         if self.rectified:
-            out = gradient if owned else torch.empty_like(kept.y)
-            gradient = torch.ops.aten.threshold_backward.grad_input(gradient, kept.y, 0, grad_input=out)
-        bias = gradient.sum((0, 2, 3)) if self.learns[1:] == (True,) else None
-        grid = kept.grid
-        between = torch.ops.aten.max_pool2d_with_indices_backward(
-            gradient, lying(kept.shape, kept.stride, gradient), grid.kernel, grid.stride, grid.pad, _ONCE, grid.ceil,
-            kept.at,
-        )  # fmt: skip
-        wanted = (self.wants[0], self.learns[0], False)
-        below, learned, _ = ops.convolution.gradients(between, kept.x, kept.weight, self.moves, self.group, wanted)
-        return (below,), (learned, bias)[: len(self.learns)]
+            above, _ = self._relu.backward(above, owned)
+        gradient = above[0]
+        assert gradient is not None
+        between, _ = self._pool.backward(above, False)
+        below, learned = self._convolution.backward(between, True)
+        biases = [gradient.sum((0, 2, 3)) if learns else None for learns in self.learns[1:]]
+        return below, [*learned[:1], *biases]
 
     def forget(self) -> None:
-        self._kept = None
+        for kernel in (self._convolution, self._pool, self._relu):
+            kernel.forget()
