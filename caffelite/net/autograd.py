@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..graph import Graph
-from .steps import Step, Table, call, compile_steps, graded_from_above, reading, refusals, slots, tell_shapes, weighted
+from .steps import (
+    Step,
+    Table,
+    call,
+    compile_steps,
+    graded_from_above,
+    lasting,
+    reading,
+    refusals,
+    slots,
+    tell_shapes,
+    total_loss,
+    weighted,
+)
 
 if TYPE_CHECKING:
     from .net import Net
@@ -25,9 +38,7 @@ class AutogradPlan:
     def __init__(self, net: Net, graph: Graph) -> None:
         self.net = net
         self.slot = slots(graph)
-        # A layer that works in place on a blob which passes begin with changes it for the next pass, too.
-        changed = (blob for blob, begin in net.input_values.items() if graph.blobs[blob] != begin)
-        self.outputs = {blob: graph.blobs[blob] for blob in (*graph.outputs, *changed)}
+        self.outputs = lasting(net, graph)
         losses, graded = weighted(graph), graded_from_above(net.graph)
         # Where a later layer reads a loss, its backward overwrites the gradient that the loss weight is, as in the
         # original: the weight counts for the loss that is told, not for the gradient.
@@ -82,12 +93,6 @@ class AutogradPlan:
 
     def loss(self, table: Table) -> torch.Tensor:
         """The weighted loss of a pass."""
-        total: torch.Tensor | None = None
-        for index, weight, counts in self.losses:
-            top = table[index]
-            assert top is not None
-            top = top if counts else top.detach()
-            term = top if top.dim() == 0 else top.sum()
-            term = term if weight == 1.0 else term * weight
-            total = term if total is None else total + term
-        return torch.zeros((), device=self.net.run.device) if total is None else total
+        terms = ((table[index], weight, counts) for index, weight, counts in self.losses)
+        given = ((top if counts else top.detach(), weight) for top, weight, counts in terms)  # type: ignore[union-attr]
+        return total_loss(given, self.net.run.device)  # type: ignore[arg-type]

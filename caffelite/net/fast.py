@@ -9,7 +9,19 @@ import torch
 from ..errors import CaffeliteError, LayerError
 from ..graph import Graph
 from ..layerkit import Layer
-from .steps import Step, Table, compile_steps, graded_from_above, refusals, slots, tell_shapes, uncomputed, weighted
+from .steps import (
+    Step,
+    Table,
+    compile_steps,
+    graded_from_above,
+    lasting,
+    refusals,
+    slots,
+    tell_shapes,
+    total_loss,
+    uncomputed,
+    weighted,
+)
 from .taped import TapedKernel
 from .turns import Turn, joined, overwrite
 
@@ -24,9 +36,7 @@ class FastPlan:
         graph = net.graph
         self.net = net
         self.slot = slots(graph)
-        # A layer that works in place on a blob which passes begin with changes it for the next pass, too.
-        changed = (blob for blob, begin in net.input_values.items() if graph.blobs[blob] != begin)
-        self.outputs = {blob: graph.blobs[blob] for blob in (*graph.outputs, *changed)}
+        self.outputs = lasting(net, graph)
         losses, graded = weighted(graph), graded_from_above(graph)
         self.losses = [(self.slot[value], weight) for value, weight in losses]
         # Where a later layer reads a loss, its backward overwrites the gradient that the loss weight is, as in the
@@ -72,7 +82,8 @@ class FastPlan:
             except BaseException:
                 self.forget()
                 raise
-            loss = self._loss(table)
+            losses = [(table[index], weight) for index, weight in self.losses]
+            loss = total_loss(losses, net.run.device)  # type: ignore[arg-type]
         for blob, value in self.outputs.items():
             kept = table[self.slot[value]]
             if kept is not None:
@@ -105,17 +116,6 @@ class FastPlan:
                         self._last[index] = top
             for index in step.frees:
                 table[index] = None
-
-    def _loss(self, table: Table) -> torch.Tensor:
-        """The weighted loss of a pass."""
-        total: torch.Tensor | None = None
-        for index, weight in self.losses:
-            top = table[index]
-            assert top is not None
-            term = top if top.dim() == 0 else top.sum()
-            term = term if weight == 1.0 else term * weight
-            total = term if total is None else total + term
-        return torch.zeros((), device=self.net.run.device) if total is None else total
 
     def backward(self) -> None:
         """Add the gradients of the pass that was made last to those of the parameters."""

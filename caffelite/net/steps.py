@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -50,6 +50,23 @@ def tell_shapes(node: Node, bottoms: Sequence[torch.Tensor]) -> None:
 def reading(last: Callable[[], torch.Tensor]) -> AbstractContextManager[object]:
     """Let a backward see what the last layer left in its blob, as the original's in-place layers do."""
     return saved_tensors_hooks(lambda saved: saved.shape, lambda shape: last().detach().reshape(shape))
+
+
+def total_loss(terms: Iterable[tuple[torch.Tensor, float]], device: torch.device) -> torch.Tensor:
+    """The sum of losses times their weights, 0-d."""
+    total: torch.Tensor | None = None
+    for top, weight in terms:
+        term = top if top.dim() == 0 else top.sum()
+        term = term if weight == 1.0 else term * weight
+        total = term if total is None else total + term
+    return torch.zeros((), device=device) if total is None else total
+
+
+def lasting(net: Net, graph: Graph) -> dict[str, int]:
+    """The blobs that survive a pass besides losses, and their values: outputs, and what passes begin with where a layer
+    works on it in place, and so changes it for the next one."""
+    changed = (blob for blob, begin in net.input_values.items() if graph.blobs[blob] != begin)
+    return {blob: graph.blobs[blob] for blob in (*graph.outputs, *changed)}
 
 
 @dataclass(slots=True)
