@@ -1,8 +1,7 @@
 """Several ways of doing the same work, timed in turn.
 
 Machines drift and are shared, so single times say little: the contenders run block by block, and what counts is the
-ratio of neighbouring blocks.  All that compute with torch do so in one process, since two processes with as many
-threads each as there are cores wait for one another.
+ratio of neighbouring blocks.
 """
 
 from __future__ import annotations

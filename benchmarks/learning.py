@@ -2,99 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from caffelite.net import Net
 from caffelite.proto import TRAIN
+from caffelite.runtime.memory import keep_freed
 
 from .agreement import expect_equal, start_equal, train_alike
+from .apart import Made, Make
 from .bench import Bench
-from .harness import Result, Turn, clocked, race
-from .loops import FOR_LARGE, FOR_SMALL, FOR_VECTORS, Step, Way, looped, passing_step, training_step, wanted, works
-from .report import FIRST, ORIGINAL, PLAIN
-from .sources import Batches
+from .harness import Result, Turn, clocked
+from .loops import (
+    FOR_LARGE,
+    FOR_SMALL,
+    FOR_VECTORS,
+    PLAIN_WAY,
+    Step,
+    Way,
+    looped,
+    passing_step,
+    ready,
+    training_step,
+    wanted,
+)  # fmt: skip
+from .meeting import meet
+from .report import FIRST, PLAIN
 from .work import Files, Work
 
-Make = Callable[..., Step]
+MakeStep = Callable[..., Step]
 """What makes a step of (work, model, way)."""
 
 
 def train(name: str, work: Work, bench: Bench, folder: Path) -> Result:
     """Iterations of a solver, data and display included, against loops with batches that are ready."""
-    files = Files(work, folder)
-    notes = [train_alike(files)]
-    solver = files.make_solver(files.net())
-
-    def fused(work: Work, model: nn.Module, way: Way) -> Step:
-        return training_step(work, model, way, fused=True)
-
-    try:
-        turns = {FIRST: clocked(solver.step), **_plain(files, solver.net, training_step)}
-        tuned = _tuned(files, solver.net, FOR_SMALL if work.images else FOR_VECTORS, fused, ", fused SGD", bench, notes)
-        turns |= tuned
-        if bench.original:
-            turns[ORIGINAL] = bench.original.training(files)
-        values = race(turns, seconds=bench.seconds, rounds=bench.rounds)
-    finally:
-        solver.close()
-    return Result(name, "it/s", values, list(tuned), notes)
+    files, ways = Files(work, folder), FOR_SMALL if work.images else FOR_VECTORS
+    tuned = {f"{way}, fused SGD": way for way in wanted(ways, bench.compiling)}
+    step = partial(training_step, fused=True)
+    original = bench.original.training(files) if bench.original else None
+    return _race(name, files, bench, partial(_solver, files), (training_step, step), tuned, original)
 
 
 def pass_both_ways(name: str, work: Work, bench: Bench, folder: Path) -> Result:
     """Forward and backward of a net whose batch is ready."""
     files = Files(work, folder)
+    tuned = {str(way): way for way in wanted(FOR_LARGE, bench.compiling)}
+    original = bench.original.passes(files) if bench.original else None
+    return _race(name, files, bench, partial(_net, files), (passing_step, passing_step), tuned, original)
+
+
+def _race(
+    name: str, files: Files, bench: Bench, ours: Make, steps: tuple[MakeStep, MakeStep], tuned: dict[str, Way],
+    original: Turn | None,
+) -> Result:  # fmt: skip
+    plain_step, tuned_step = steps
     notes = [train_alike(files)]
+    if files.work.tuned:
+        _expect_same_model(files)
+    makers = {FIRST: ours, PLAIN: partial(_by_hand, files, plain_step, PLAIN_WAY, False)}
+    quick: dict[str, Make] = {how: partial(_by_hand, files, tuned_step, way, True) for how, way in tuned.items()}
+    return meet(name, bench, makers, quick, original, notes)
+
+
+def _solver(files: Files) -> Made:
+    """`caffelite train`."""
+    keep_freed()
+    return Made(clocked(files.make_solver(files.net()).step))
+
+
+def _net(files: Files) -> Made:
+    """A net of caffelite's, as its command line would run it."""
+    keep_freed()
     net = files.make_net(files.net(), TRAIN)
-    log = files.log("caffelite")
 
     def step(*_: torch.Tensor) -> torch.Tensor:
         net.clear_gradients()
         return net.forward_backward()
 
-    try:
-        turns = {FIRST: clocked(looped(step, files.batches(net), log)), **_plain(files, net, passing_step)}
-        tuned = _tuned(files, net, FOR_LARGE, passing_step, "", bench, notes)
-        turns |= tuned
-        if bench.original:
-            turns[ORIGINAL] = bench.original.passes(files)
-        values = race(turns, seconds=bench.seconds, rounds=bench.rounds)
-    finally:
-        net.close()
-    return Result(name, "it/s", values, list(tuned), notes)
+    return Made(clocked(looped(step, files.batches(net), files.log("caffelite"))))
 
 
-def _plain(files: Files, net: Net, make: Make) -> dict[str, Turn]:
-    """The script one would write."""
-    step = make(files.work, start_equal(files.work.model(), net))
-    return {PLAIN: clocked(looped(step, files.batches(net), files.log("plain")))}
+def _by_hand(files: Files, make_step: MakeStep, way: Way, tuned: bool) -> Made:
+    """A script one would write: simply, or in a way that is for speed."""
+    work = files.work
+    net = files.make_net(files.net(), TRAIN)
+    batches = way.arranged(files.batches(net))
+    model = way.apply(start_equal(((work.tuned if tuned else None) or work.model)(), net))
+    net.close()
+    step = make_step(work, model, way)
+    note = ready(way, step, batches)
+    return Made(clocked(looped(step, batches, files.log("by_hand"))), note)
 
 
-def _tuned(
-    files: Files, net: Net, ways: Sequence[Way], make: Make, suffix: str, bench: Bench, notes: list[str]
-) -> dict[str, Turn]:
-    """The script one would write for speed, in every way that can be gone."""
-    work, turns = files.work, dict[str, Turn]()
-    batches = files.batches(net)
-    if work.tuned:
-        _expect_same_model(files, net, batches)
-    for way in wanted(ways, bench.compiling):
-        model = way.apply(start_equal((work.tuned or work.model)(), net))
-        step, ready = make(work, model, way), way.arranged(batches)
-        if works(way, step, ready, notes):
-            turns[f"{way}{suffix}"] = clocked(looped(step, ready, files.log("tuned")))
-    return turns
-
-
-def _expect_same_model(files: Files, net: Net, batches: Batches) -> None:
+def _expect_same_model(files: Files) -> None:
     """The model that was written for speed is still that model."""
     work: Any = files.work
-    x, labels = batches[0]
+    net = files.make_net(files.net(), TRAIN)
+    x, labels = files.batches(net)[0]
     with torch.no_grad():
         models = [start_equal(make(), net).eval() for make in (work.tuned, work.model)]
         ours, theirs = (float(work.criterion(model(x), labels)) for model in models)
+    net.close()
     expect_equal("loss of the tuned model", [ours], [theirs])

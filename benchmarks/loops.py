@@ -55,7 +55,7 @@ class Way:
         return torch.compile(function, dynamic=False, options=self.compiled or None)
 
 
-PLAIN = Way()
+PLAIN_WAY = Way()
 FOR_VECTORS = Way(), Way(compiled={})
 """Where there is no memory order to choose."""
 FOR_LARGE = Way(channels_last=True), Way(channels_last=True, compiled={})
@@ -63,7 +63,7 @@ FOR_SMALL = *FOR_LARGE, Way(compiled={})
 FOR_TESTS = *FOR_LARGE, Way(channels_last=True, compiled={"freezing": True})
 
 
-def training_step(work: Work, model: nn.Module, way: Way = PLAIN, **options: Any) -> Step:
+def training_step(work: Work, model: nn.Module, way: Way = PLAIN_WAY, **options: Any) -> Step:
     """Forward, backward, and SGD's update."""
     optimizer = work.optimizer(model, **options)
     forward = way.made(lambda x, labels: work.criterion(model(x), labels))
@@ -78,7 +78,7 @@ def training_step(work: Work, model: nn.Module, way: Way = PLAIN, **options: Any
     return step
 
 
-def passing_step(work: Work, model: nn.Module, way: Way = PLAIN) -> Step:
+def passing_step(work: Work, model: nn.Module, way: Way = PLAIN_WAY) -> Step:
     """Forward and backward."""
     forward = way.made(lambda x, labels: work.criterion(model(x), labels))
 
@@ -113,10 +113,10 @@ def scored(work: Work, scores: Any, labels: Tensor) -> list[Tensor]:
     return found
 
 
-def test_step(work: Work, model: nn.Module, way: Way = PLAIN) -> Callable[[Tensor, Tensor], list[float]]:
+def test_step(work: Work, model: nn.Module, way: Way = PLAIN_WAY) -> Callable[[Tensor, Tensor], list[float]]:
     """A batch of a test; the values of :func:`scored`."""
     forward = way.made(lambda x, labels: scored(work, model(x), labels))
-    guard = torch.no_grad if way == PLAIN or way.compiled is not None else torch.inference_mode
+    guard = torch.no_grad if way == PLAIN_WAY or way.compiled is not None else torch.inference_mode
 
     def step(x: Tensor, labels: Tensor) -> list[float]:
         with guard():
@@ -152,20 +152,15 @@ def folded(model: nn.Module) -> nn.Module:
     return model
 
 
-def works(way: Way, step: Callable[..., object], batches: Batches, notes: list[str]) -> bool:
-    """Whether a way can be gone; compiles what is to be compiled, and notes how long that took or why it failed."""
+def ready(way: Way, step: Callable[..., object], batches: Batches) -> str | None:
+    """Compile what is to be compiled; says how long that took."""
     if way.compiled is None:
-        return True
+        return None
     start = time.perf_counter()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            step(*batches[0])
-    except Exception as error:  # whatever a compiler that is not there, or too old, leads to
-        notes.append(f"left out: {way}: {type(error).__name__}: {str(error).strip().splitlines()[0]}")
-        return False
-    notes.append(f"{way}: compiled in {time.perf_counter() - start:.0f} s")
-    return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        step(*batches[0])
+    return f"{way}: compiled in {time.perf_counter() - start:.0f} s"
 
 
 def wanted(ways: Sequence[Way], compiling: bool) -> list[Way]:

@@ -1,6 +1,6 @@
 """The original's `caffe` binary, where CAFFE_BIN names one.
 
-While it runs, this process waits, and computes nothing.
+While it runs, the other contenders wait, and compute nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +20,6 @@ _DISPLAY = re.compile(rf"{_STAMP} .*\] Iteration (\d+)[ ,].*loss = ")
 _BATCH = re.compile(rf"{_STAMP} .*\] Batch (\d+), ")
 _OUTPUT = re.compile(r"\] Batch 0, \S+ = (\S+)")
 _PASSES = re.compile(r"\] Average Forward-Backward: ([0-9.e+]+) ms")
-REST = 0.05
-"""Seconds until threads of ours that have just computed have ceased to look for work."""
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -61,7 +58,6 @@ class Original:
         Raises:
             SystemExit: it failed.
         """
-        time.sleep(REST)
         done = subprocess.run(self.command(*arguments), env=environment(self.threads), capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{' '.join(self.command(*arguments))} failed:\n{done.stderr[-2000:]}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,12 @@ class Files:
 
     work: Work
     folder: Path
-    _numbers: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         self.work.source.prepare(self.folder, self.work.batch)
 
     def _new(self, kind: str, text: str) -> Path:
-        path = self.folder / f"{kind}_{next(self._numbers)}.prototxt"
+        path = self.folder / f"{kind}_{os.getpid()}_{len(list(self.folder.glob('*.prototxt')))}.prototxt"
         path.write_text(text, encoding="utf-8")
         return path
 

@@ -15,6 +15,7 @@ import click
 
 from .. import __version__
 from ..errors import CaffeliteError, Fault, UsageError
+from ..runtime.memory import keep_freed
 from ._argv import normalised
 from ._kit import PackageGroup
 
@@ -116,4 +117,5 @@ def _fail(message: str, status: int) -> int:
 def main() -> NoReturn:
     """The console script."""
     gc.set_threshold(_SPARING)
+    keep_freed()
     sys.exit(perform(sys.argv[1:]))

@@ -78,7 +78,7 @@ def command(
             )  # fmt: skip
             try:
                 _warn_of_nobody_s_data(net, log)
-                _score(net, iterations, log)
+                score(net, iterations, log)
             finally:
                 net.close()
 
@@ -121,7 +121,7 @@ def _warn_of_nobody_s_data(net: Net, log: Log) -> None:
         log.note(f"nothing fills {names} (Input): these are not scores of any data", severity="warning")
 
 
-def _score(net: Net, iterations: int, log: Log) -> None:
+def score(net: Net, iterations: int, log: Log) -> None:
     from ctypes import c_float
 
     from ..net.moment import Moment

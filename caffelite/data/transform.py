@@ -220,8 +220,7 @@ class Transform:
         """The values the net sees: float32, N×C×crop×crop, or N×C×H×W without a crop; a new tensor."""
         result = self._room_for(chosen)
         if self._only_scales and isinstance(chosen.images, np.ndarray):
-            np.multiply(chosen.images, self.scale, out=result.numpy(), dtype=np.float32)
-            return result
+            return result.copy_(as_tensor(chosen.images)).mul_(float(self.scale))
         # A few images at a time, which stay in the processor's cache; one, where they may differ in size.
         alike = isinstance(chosen.images, np.ndarray)
         some = max(1, _AT_ONCE // max(1, result[0].numel())) if alike else 1

@@ -82,7 +82,7 @@ class FedLayer(SourceLayer):
         super().__init__(*args, **kwargs)
         self._feed: Feed[Callable[[], _Batches]] | None = None
         self._fed_for: tuple[int, torch.device] | None = None
-        self._block: tuple[int, _Batches] = (0, [])
+        self._block: dict[int, tuple[tuple[Tensor, ...], int]] = {}  # by position: the tops, and how many records
 
     @property
     def batch_size(self) -> int:
@@ -182,18 +182,19 @@ class FedLayer(SourceLayer):
         return lambda: [tuple(tops())]
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
-        feed, size = self._feeding(run), self.batch_size
-        begin, batches = self._block
-        index, rest = divmod(self.consumed - begin, size)
-        if rest or not 0 <= index < len(batches):
+        feed = self._feeding(run)
+        batch = self._block.get(self.consumed)
+        if batch is None:
             with told_by(self, self.source):
-                batches, index = feed.take(self.consumed)(), 0
-            self._block = self.consumed, batches
-        self.consumed += size
-        return batches[index][: len(self.param.top)]
+                batches = feed.take(self.consumed)()
+            size, tops = self.batch_size, len(self.param.top)
+            self._block = {self.consumed + index * size: (one[:tops], size) for index, one in enumerate(batches)}
+            batch = self._block[self.consumed]
+        self.consumed += batch[1]
+        return batch[0]
 
     def close(self) -> None:
-        self._block = (0, [])
+        self._block = {}
         if self._feed is not None:
             self._feed.close()
             self._feed = None

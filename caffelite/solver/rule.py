@@ -5,7 +5,7 @@ Source: `SGDSolver::ApplyUpdate` in `src/caffe/solvers/sgd_solver.cpp`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,22 @@ class Clipping:
 
     norm: Tensor
     scale: Tensor
+
+
+@dataclass(slots=True)
+class _Alike:
+    """Parameters whose rate and decay are multiplied by the same numbers.
+
+    Attributes:
+        history: for each slot one tensor a parameter.
+        readers: for each parameter, what gives a copy of its first slot.
+    """
+
+    lr_mult: float
+    decay_mult: float
+    parameters: list[Any]
+    history: list[list[Tensor]]
+    readers: list[Callable[[], Tensor]]
 
 
 class Rule:
@@ -60,10 +76,7 @@ class Rule:
             for _ in range(self.update.slots)
             for parameter in self.parameters
         ]
-        self._readers = [self._reader(index) for index in range(len(self.parameters))]
-        self._alike: dict[tuple[float, float], list[int]] = {}
-        for index, parameter in enumerate(self.parameters):
-            self._alike.setdefault((parameter.lr_mult, parameter.decay_mult), []).append(index)
+        self._all = self._alike(range(len(self.parameters)))
         self._idle: set[int] = set()
         self.history_changed()
         if self.searches:
@@ -131,17 +144,34 @@ class Rule:
             return None
         with torch.no_grad():
             active = self._with_gradients()
-            gradients = [self.parameters[index].grad for index in active]
-            clipping = self._clip(gradients)
-            if self.settings.iter_size > 1 and gradients:
-                torch._foreach_mul_(gradients, 1 / self.settings.iter_size)
-            for (lr_mult, decay_mult), alike in self._alike.items():
-                members = alike if len(active) == len(self.parameters) else [one for one in alike if one in active]
-                if members:
-                    local = lr_mult > 0 and (self.settings.larc or self.settings.local_lr_auto)
-                    own = rate if local else single(rate * lr_mult)
-                    self._apply(members, own, single(self._decay(decay_mult)), iteration, local=local)
+            clipping = None
+            if self.settings.clip_gradients >= 0 or self.settings.iter_size > 1:
+                gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+                clipping = self._clip(gradients)
+                if self.settings.iter_size > 1 and gradients:
+                    torch._foreach_mul_(gradients, 1 / self.settings.iter_size)
+            for alike in active:
+                self._apply(alike, rate, iteration)
         return clipping
+
+    def _alike(self, members: Iterable[int]) -> list[_Alike]:
+        """Parameters, those together that one update can treat alike."""
+        together: dict[tuple[float, float], list[int]] = {}
+        for index in members:
+            parameter = self.parameters[index]
+            together.setdefault((parameter.lr_mult, parameter.decay_mult), []).append(index)
+        return [
+            _Alike(
+                *multipliers,
+                parameters=[self.parameters[index] for index in alike],
+                history=[
+                    [self.history[slot * len(self.parameters) + index] for index in alike]
+                    for slot in range(self.update.slots)
+                ],
+                readers=[self._reader(index) for index in alike],
+            )
+            for multipliers, alike in together.items()
+        ]
 
     def _decay(self, decay_mult: float) -> float:
         return self.settings.weight_decay * decay_mult
@@ -155,18 +185,20 @@ class Rule:
         still = self.update.gated or self.update.adds_decay or not self._decay(parameter.decay_mult)
         return parameter.lr_mult == 0 and still and not any(slot.any() for slot in self._slots(index))
 
-    def _with_gradients(self) -> dict[int, None]:
+    def _with_gradients(self) -> list[_Alike]:
         """The parameters to update.  One without a gradient counts as having one of zeros, unless it can idle."""
-        active: dict[int, None] = {}
+        still = False
         for index, parameter in enumerate(self.parameters):
-            if parameter.grad is None:
+            if parameter.tensor.grad is None:
                 if index in self._idle:
-                    continue
-                parameter.grad = torch.zeros_like(parameter.tensor, requires_grad=False)
-            elif not self.update.gated:
+                    still = True
+                else:
+                    parameter.grad = torch.zeros_like(parameter.tensor, requires_grad=False)
+            elif self._idle and not self.update.gated:
                 self._idle.discard(index)
-            active[index] = None
-        return active
+        if not still:
+            return self._all
+        return self._alike(index for index, one in enumerate(self.parameters) if one.grad is not None)
 
     def _clip(self, gradients: list[Tensor]) -> Clipping | None:
         limit = self.settings.clip_gradients
@@ -177,17 +209,15 @@ class Rule:
         torch._foreach_mul_(gradients, scale)
         return Clipping(norm, scale)
 
-    def _apply(self, members: list[int], rate: float, decay: float, iteration: int, *, local: bool) -> None:
-        parameters = [self.parameters[index] for index in members]
+    def _apply(self, alike: _Alike, rate: float, iteration: int) -> None:
+        local = alike.lr_mult > 0 and (self.settings.larc or self.settings.local_lr_auto)
+        weights = [parameter.tensor for parameter in alike.parameters]
         group = Group(
-            weights=[parameter.tensor for parameter in parameters],
-            gradients=[parameter.tensor.grad for parameter in parameters],
-            history=[
-                [self.history[slot * len(self.parameters) + index] for index in members]
-                for slot in range(self.update.slots)
-            ],
-            rate=rate,
-            decay=decay,
+            weights=weights,
+            gradients=[weight.grad for weight in weights],  # type: ignore[misc]
+            history=alike.history,
+            rate=rate if local else single(rate * alike.lr_mult),
+            decay=single(self._decay(alike.decay_mult)),
             iteration=iteration,
             momentum=momentum(self.settings, iteration),
         )
@@ -196,8 +226,8 @@ class Rule:
             add_decay(self.update, group)
             torch._foreach_mul_(group.gradients, factors)
         decay_and_apply(self.update, group)
-        for index in members:
-            self.parameters[index].update = self._readers[index] if self.update.keeps_update else None
+        for parameter, reader in zip(alike.parameters, alike.readers, strict=True):
+            parameter.update = reader if self.update.keeps_update else None
 
     def _search(self, update: Search, rate: float, again: Again | None) -> None:
         """Move the parameters that may move.  The `diff` of each shows by how much, downwards."""
