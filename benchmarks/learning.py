@@ -62,7 +62,7 @@ def _race(
     notes = [train_alike(files)]
     if files.work.tuned:
         _expect_same_model(files)
-    makers = {FIRST: ours, PLAIN: partial(_by_hand, files, plain_step, PLAIN_WAY, False)}
+    makers: dict[str, Make] = {FIRST: ours, PLAIN: partial(_by_hand, files, plain_step, PLAIN_WAY, False)}
     quick: dict[str, Make] = {how: partial(_by_hand, files, tuned_step, way, True) for how, way in tuned.items()}
     return meet(name, bench, makers, quick, original, notes)
 

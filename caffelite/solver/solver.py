@@ -110,7 +110,7 @@ class Solver:
         """Functions to call in every iteration: before its first forward, and between gradients and update; by a type
         that searches after each of its backwards."""
         self._callbacks.append((on_start, on_gradients_ready))
-        self.watch.deferred = False  # what they do cannot be done again
+        self.watch.at_once()  # what they do cannot be done again
 
     # -- training -------------------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Solver:
             self.smoothed.clear()
         self._restored = False
         self._shown_at, self._shown_when = self.iter, time.perf_counter()
-        self.watch.begin()
+        self.watch.begin(iterations)
         reweighted = self.shows and self.net.reweighted()
         while self.iter < end:
             self.net.clear_gradients()

@@ -1,9 +1,9 @@
 """The watch over a training: does its loss stay finite, and where did it cease to?
 
-On the CPU each iteration is looked at before its update, so that weights are still sound when something is found.  On
-other devices a look would wait for the device.  There the losses are kept, as tensors, until something is displayed,
-tested or written; when one of them is not finite, training goes back to a copy of weights and history that was made
-after the last look, and makes the iterations since then again, looking at each.
+A look at each iteration, before its update, finds weights that are still sound.  But on a GPU a look waits for the
+device, and on the CPU it reads all gradients, which a small net feels.  There the losses are kept, as tensors, until
+something is displayed, tested or written; when one of them is not finite, training goes back to a copy of weights and
+history that was made after the last look, and makes the iterations since then again, looking at each.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ OnNan = Literal["stop", "warn", "ignore"]
 """What to do when training is not finite any more: end it with an error, tell it once and go on, or not even look."""
 
 
+_SMALL = 16 << 20
+"""Bytes of weights and history that are quickly copied."""
+_MANY = 50
+"""Iterations after which such a copy has cost less than looks."""
+
+
 class _Checkpoint:
     """A solver at the beginning of an iteration, with its weights and history."""
 
@@ -59,8 +65,8 @@ class Watch:
 
     Attributes:
         over: nobody looks, or not any more.
-        deferred: losses are kept until `settle`, instead of being looked at in each iteration (where that would wait
-            for the device, which a solver type that searches does anyway).
+        defers_from: in a training of so many iterations or more losses are kept until `settle`, instead of being looked
+            at in each iteration.  It never is for a solver type that searches, which waits for losses anyway.
 
     Raises:
         SettingsError: there is no such `on_nan`.
@@ -72,18 +78,28 @@ class Watch:
         self.solver = solver
         self.stops = on_nan == "stop"
         self.over = on_nan == "ignore"
-        waits = solver.net.run.device.type == "cpu" or solver.rule.searches
-        self.deferred = not self.over and not waits
+        self.defers_from = self._least()
+        self._deferred = False
         self._first = 0
         self._start: Moment | None = None
         self._checkpoint: _Checkpoint | None = None
         self._losses: list[Tensor] = []
         self._tests_told: set[int] = set()
 
+    def _least(self) -> float:
+        """What `defers_from` is to begin with."""
+        if self.over or self.solver.rule.searches:
+            return math.inf
+        if self.solver.net.run.device.type != "cpu":
+            return 0
+        tensors = [*self.solver.rule.history, *(parameter.tensor for parameter in self.solver.net.parameters)]
+        return _MANY if sum(tensor.nbytes for tensor in tensors) <= _SMALL else math.inf
+
     # -- training -------------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Training begins or goes on; what an error left half done is forgotten."""
+    def begin(self, iterations: int) -> None:
+        """Training of so many iterations begins or goes on; what an error left half done is forgotten."""
+        self._deferred = iterations >= self.defers_from
         self._first = self.solver.iter
         self._losses.clear()
         self._checkpoint = None
@@ -91,8 +107,13 @@ class Watch:
     def before(self, start: Moment) -> None:
         """An iteration begins; its net stands at `start`."""
         self._start = None if self.over else start
-        if self.deferred and self._checkpoint is None and not self.over:
+        if self._deferred and self._checkpoint is None and not self.over:
             self._checkpoint = _Checkpoint(self.solver)
+
+    def at_once(self) -> None:
+        """Look at each iteration from now on: what follows from them cannot be done again."""
+        self.settle()
+        self.defers_from, self._deferred = math.inf, False
 
     def after(self, loss: Tensor) -> None:
         """An iteration has its loss and its gradients; its update is still to come.
@@ -103,7 +124,7 @@ class Watch:
         """
         if self._start is None:
             return
-        if not self.deferred:
+        if not self._deferred:
             self._take(self._look(self.solver.net, loss, self._start))
         else:
             self._losses.append(loss)

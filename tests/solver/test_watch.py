@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,8 @@ from caffelite.layerkit import Run, losses
 from caffelite.layerkit.losses import class_labels, marked
 from caffelite.logs.records import Displayed, Note, NotFinite, Record, Snapshotted, Tested
 from caffelite.net import search
-from caffelite.solver import Solver
+from caffelite.net.census import finite
+from caffelite.solver import Solver, watch
 
 from .fakes import FakeNet, settings
 
@@ -100,7 +102,7 @@ def solver(net: str, on_nan: Any = "stop", *, observed: bool = False, deferred: 
     lines = [f"{name}: {value}" for name, value in ({"snapshot_prefix": '"s"'} | chosen).items()]
     Path("s.prototxt").write_text("\n".join(['net: "net.prototxt"', *lines]))
     made = assembly.make_solver(assembly.read_solver("s.prototxt"), observed=observed, on_nan=on_nan)
-    made.watch.deferred = deferred
+    made.watch.defers_from = 0 if deferred else math.inf
     made.sinks.append(Said())
     return made
 
@@ -396,13 +398,27 @@ def test_functions_of_others_cannot_be_called_again() -> None:
     assert seen == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(("iterations", "small", "looks"), [(60, 1 << 20, 1), (40, 1 << 20, 41), (60, 4, 61)])
+def test_small_nets_are_looked_at_seldom_in_long_trainings(
+    monkeypatch: pytest.MonkeyPatch, iterations: int, small: int, looks: int
+) -> None:
+    seen = []
+    monkeypatch.setattr(watch, "_SMALL", small)
+    monkeypatch.setattr(watch, "finite", lambda tensors: seen.append(1) or finite(tensors))
+    Path("net.prototxt").write_text(PLAIN)
+    Path("s.prototxt").write_text('net: "net.prototxt" base_lr: 0 lr_policy: "fixed" snapshot_prefix: "s"')
+    training = assembly.make_solver(assembly.read_solver("s.prototxt"), on_nan="stop")
+    training.step(iterations)
+    assert len(seen) == looks
+
+
 def test_a_deferred_watch_waits_for_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
     class Net(FakeNet):
         run, graph = Run(torch.device("cpu"), 1), SimpleNamespace(nodes=())
 
     training = Solver(settings(display=10, momentum=0.9, max_iter=9), Net(), on_nan="stop")
-    training.watch.deferred = True
-    training.watch.begin()
+    training.watch.defers_from = 0
+    training.watch.begin(9)
     training._iterate()
 
     def forbidden(*args: object) -> Any:
