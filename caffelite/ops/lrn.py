@@ -31,6 +31,12 @@ def _window_sum(x: torch.Tensor, size: int, out: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def _scale(x: torch.Tensor, size: int, alpha: float, k: float) -> torch.Tensor:
+    """k + (α / size) · Σ x² over `size` channels around."""
+    squares = x.square()
+    return _window_sum(squares, size, out=torch.empty_like(squares)).mul_(alpha / size).add_(k)
+
+
 def _power(scale: torch.Tensor, beta: float, out: torch.Tensor) -> torch.Tensor:
     """scale to the −beta; beta 0.75, the default, without the slow general power."""
     if beta == 0.75:
@@ -42,28 +48,29 @@ def _power(scale: torch.Tensor, beta: float, out: torch.Tensor) -> torch.Tensor:
 class AcrossChannels(torch.autograd.Function):
     """y = x · s^−β with s = k + (α / size) · Σ x² over `size` channels around; `apply(x, size, alpha, beta, k)`.
 
-    dx = dy · s^−β − (2αβ / size) · x · Σ dy·y/s, the sum over the same channels.  It keeps x and s, where autograd
-    would keep four tensors, and computes over whatever memory order x has.
+    dx = dy · s^−β − (2αβ / size) · x · Σ dy·y/s, the sum over the same channels.  It keeps x, where autograd
+    would keep four tensors, and computes s again; it computes over whatever memory order x has.  Where the context says
+    that dy is `owned`, dx may lie in its memory.
     """
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, size: int, alpha: float, beta: float, k: float) -> torch.Tensor:
-        y, scale = torch.empty_like(x), torch.empty_like(x)
-        for part, result, s in _pieces(x, y, scale):
-            _window_sum(part.square(), size, out=s).mul_(alpha / size).add_(k)
-            _power(s, beta, out=result).mul_(part)
-        ctx.save_for_backward(x, scale)
-        ctx.settings = size, alpha, beta
+        y = torch.empty_like(x)
+        for part, result in _pieces(x, y):
+            _power(_scale(part, size, alpha, k), beta, out=result).mul_(part)
+        ctx.save_for_backward(x)
+        ctx.settings = size, alpha, beta, k
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, scale = ctx.saved_tensors
-        size, alpha, beta = ctx.settings
-        dx = torch.empty_like(x)
-        for part, s, above, result in _pieces(x, scale, dy, dx):
-            _power(s, beta, out=result).mul_(above)
+        (x,) = ctx.saved_tensors
+        size, alpha, beta, k = ctx.settings
+        dx = dy if getattr(ctx, "owned", False) and dy.stride() == x.stride() else torch.empty_like(x)
+        for part, above, result in _pieces(x, dy, dx):
+            s = _scale(part, size, alpha, k)
+            torch.mul(above, _power(s, beta, out=torch.empty_like(s)), out=result)
             ratio = (result * part).div_(s)
             around = _window_sum(ratio, size, out=torch.empty_like(ratio))
             result.addcmul_(around, part, value=-2 * alpha * beta / size)

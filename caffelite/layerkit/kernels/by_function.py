@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 
 class Kept:
-    """What a Function's forward leaves for its backward, in place of autograd's context."""
+    """What a Function's forward leaves for its backward, in place of autograd's context.
+
+    Attributes:
+        owned: backward may write over the gradient that it is given.
+    """
 
     def __init__(self) -> None:
         self.saved_tensors: tuple[Any, ...] = ()
+        self.owned = False
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep them."""
@@ -46,6 +51,8 @@ class FunctionKernel(Kernel):
         return (y,)
 
     def backward(self, above: Tensors, owned: bool) -> tuple[Tensors, Tensors]:
+        assert self._kept is not None
+        self._kept.owned = owned
         gradients = self._function.backward(self._kept, above[0])
         self._kept = None
         return gradients[:1], ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,28 @@ _Layout = tuple[Sequence[int], Sequence[int]]
 """Shape and strides."""
 
 
+_untouched: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+_MANY = 1 << 17
+_LEAST = 16 << 20
+"""Values: so much memory the C library asks the system for, and the system gives it when it is touched."""
+
+
 def lying(shape: Sequence[int], stride: Sequence[int], like: Any) -> Tensor:
-    """Memory that nobody reads: the backwards of torch's pooling ask for the bottom, and look only at how it lies."""
-    return torch.empty_strided(shape, stride, dtype=like.dtype, device=like.device)
+    """Memory that nobody reads: the backwards of torch's pooling ask for the bottom, and look only at how it lies.
+
+    It is always the same, for on the processor memory costs nothing until it is touched.
+    """
+    count, kind = math.prod(shape), (like.device, like.dtype)
+    there = _untouched.get(kind)
+    if there is None or there.numel() < count:
+        least = _LEAST if like.device.type == "cpu" else 0
+        there = _untouched[kind] = torch.empty(max(count, least), dtype=like.dtype, device=like.device)
+    return there.as_strided(shape, stride)
+
+
+def _shorter(at: Tensor, positions: int) -> Tensor:
+    """Where maxima came from, 8 bytes each, in 2 where there are many and that is enough."""
+    return at.to(torch.int16) if at.numel() >= _MANY and positions < 1 << 15 else at
 
 
 class _Windows(Kernel):
@@ -46,15 +66,16 @@ class MaxPoolKernel(_Windows):
         grid = self.grid(x.shape[2:])
         y, at = torch.ops.aten.max_pool2d_with_indices(x, grid.kernel, grid.stride, grid.pad, _ONCE, grid.ceil)
         if keep:
-            self._kept = (x.shape, x.stride()), at, grid
+            self._kept = (x.shape, x.stride()), _shorter(at, x.shape[2] * x.shape[3]), grid
         return (y,)
 
     def backward(self, above: Tensors, owned: bool) -> tuple[Tensors, Tensors]:
         assert self._kept is not None
         layout, at, grid = self._kept
+        assert at is not None
         self._kept = None
         below = torch.ops.aten.max_pool2d_with_indices_backward(
-            above[0], lying(*layout, above[0]), grid.kernel, grid.stride, grid.pad, _ONCE, grid.ceil, at
+            above[0], lying(*layout, above[0]), grid.kernel, grid.stride, grid.pad, _ONCE, grid.ceil, at.long()
         )
         return (below,), ()
 
