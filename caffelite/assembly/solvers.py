@@ -177,7 +177,10 @@ def make_solver(
     settings, notes = counting(watching(settings, test_graphs, file.places), train_graph, file.places)
     for fault in (*train_graph.warnings, *(fault for graph in test_graphs for fault in graph.warnings), *notes):
         warn(fault)
-    net = Net(train_graph, device, seed, observed=observed)
+    net = Net(train_graph, device, seed, observed=observed, precision=settings.precision)
+    if settings.precision == SolverParameter.TF32 and net.run.device.type == "cpu":
+        text = "precision TF32 has no effect on the CPU, which computes in single precision"
+        warn(Fault(text, file.places("precision"), severity="warning", code="CL510"))
     tests = [
         Net(graph, device, seed_of_test_net(seed, index), observed=observed, share=net)
         for index, graph in enumerate(test_graphs)

@@ -124,6 +124,8 @@ class Layer:
     rereads: ClassVar[Literal["", "bottom", "top"]] = ""
     """What its backward reads anew, and so finds as later in-place layers left it: its top (Sigmoid, TanH, Softmax), or
     its bottom where it works in place (ReLU, BNLL)."""
+    rounding: ClassVar[Literal["never", "rounds", "as it comes"]] = "never"
+    """In a net of `precision: BF16`: whether it computes in bfloat16, or in the type of its bottom; else in float32."""
     ungraded: ClassVar[frozenset[int]] = frozenset()
     """Bottoms that never get a gradient (labels, targets): force_backward leaves them out, as Caffe's
     AllowForceBackward does, and a backward that needs one of them is refused."""

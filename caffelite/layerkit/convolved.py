@@ -26,6 +26,8 @@ class Convolved(Filters):
     """Base of types that move filters over every spatial axis, …×C×spatial → …×num_output×spatial′, with weights of
     num_output×(C/group)×kernel."""
 
+    rounding = "rounds"
+
     def weight_head(self) -> Shape:
         return self.outputs, self.channels // self.group
 

@@ -34,6 +34,7 @@ class Concat(Layer):
     """
 
     bottoms, tops = at_least(1), exactly(1)
+    rounding = "rounds"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("concat_param")

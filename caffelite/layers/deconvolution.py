@@ -43,6 +43,8 @@ class Deconvolution(Filters):
     }
     """
 
+    rounding = "rounds"
+
     def weight_head(self) -> Shape:
         return self.channels, self.outputs // self.group
 

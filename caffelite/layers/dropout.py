@@ -36,6 +36,8 @@ class Dropout(Neuron):
     layer { name: "drop" type: "Dropout" bottom: "x" top: "y" dropout_param { dropout_ratio: 0.5 } }
     """
 
+    rounding = "as it comes"
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("dropout_param")
         ratio = float(settings.dropout_ratio)

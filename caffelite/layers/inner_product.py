@@ -35,6 +35,8 @@ class InnerProduct(Layer):
     }
     """
 
+    rounding = "rounds"
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("inner_product_param")
         self.outputs, self.transpose = settings.num_output, settings.transpose

@@ -46,6 +46,7 @@ class Pooling(Pooled):
     """
 
     tops = between(1, 2)
+    rounding = "as it comes"
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("pooling_param")

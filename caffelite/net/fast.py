@@ -9,6 +9,7 @@ import torch
 from ..errors import CaffeliteError, LayerError
 from ..graph import Graph
 from ..layerkit import Layer
+from ..proto import SolverParameter
 from .steps import (
     Step,
     Table,
@@ -23,7 +24,7 @@ from .steps import (
     weighted,
 )
 from .taped import TapedKernel
-from .turns import Turn, joined, overwrite
+from .turns import Turn, joined, overwrite, rounded
 
 if TYPE_CHECKING:
     from .net import Net
@@ -46,6 +47,9 @@ class FastPlan:
         self.reread = frozenset(step.reread for step in steps if step.reread is not None)
         kept = {self.slot[value] for value in self.outputs.values()} | {index for index, _ in self.losses}
         self.turns = joined([self._turn(step, graph) for step in steps], kept | self.reread)
+        if net.precision == SolverParameter.BF16:
+            for turn in self.turns:
+                turn.kernel = rounded(turn)
         self.trainable = any(turn.back for turn in self.turns)
         self.refused = [fault for faults in refusals(graph).values() for fault in faults]
         self._last: dict[int, torch.Tensor] = {}
@@ -76,7 +80,7 @@ class FastPlan:
         table: Table = [None] * len(self.slot)
         for blob, value in net.input_values.items():
             table[value] = net.arranged(net.blobs[blob].data_mirror.tensor())
-        with torch.no_grad():
+        with torch.no_grad(), net.arithmetic():
             try:
                 self._run(table, keep)
             except BaseException:
@@ -88,7 +92,7 @@ class FastPlan:
             kept = table[self.slot[value]]
             if kept is not None:
                 net.resize(blob, tuple(kept.shape))
-                net.blobs[blob].data_mirror.set(kept)
+                net.blobs[blob].data_mirror.set(kept if kept.dtype != torch.bfloat16 else kept.float())
         self._table = table if keep else []
         net.run.position += 1
         return loss
@@ -126,7 +130,7 @@ class FastPlan:
         for index, weight in self.sources:
             gradients[index] = self._slope(index, weight)
         self._table = []
-        with torch.no_grad():
+        with torch.no_grad(), self.net.arithmetic():
             try:
                 for turn in reversed(self.turns):
                     if turn.back:

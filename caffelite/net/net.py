@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Any
@@ -16,6 +16,7 @@ from ..errors import Fault, GraphError, SnapshotError
 from ..fillers import fill
 from ..graph import Graph, Node, reshaped
 from ..layerkit import Run, SourceLayer
+from ..proto import SolverParameter
 from ..runtime import device as devices
 from ..runtime import seeds
 from ..snapshot import LayerParts, NetParts, blob_to_array, hdf5, read_weights, write_weights
@@ -42,6 +43,8 @@ class Net:
         observed: keep every blob and gradient instead of only losses and outputs (see `observe`).
         share: a net whose weights this one uses, matched by layer name (a solver's test nets), with gradients of its
             own; class weights that come from counted labels, too.
+        precision: how exactly products are computed by the fast plan (the others compute in single precision), and
+            whether GPUs may use TF32 for those in single precision.
 
     Attributes:
         blobs: every blob by name.
@@ -61,12 +64,14 @@ class Net:
         *,
         observed: bool = False,
         share: Net | None = None,
+        precision: int = SolverParameter.FLOAT32,
     ) -> None:
         unknown = [node.fault("its shapes are not known") for node in graph.nodes if not _known(graph, node)]
         if unknown:
             raise GraphError(unknown)
         self.graph = graph
         self.observed = observed
+        self.precision = precision
         self.run = Run(device or torch.device("cpu"), seed)
         self.channels_last = devices.channels_last((node.type for node in graph.nodes), self.run.device)
         self.blobs = self._blobs({blob: graph.values[value].shape or () for blob, value in graph.blobs.items()})
@@ -206,6 +211,10 @@ class Net:
             self.fast_plan.backward()
         self.push()
         return loss
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """What plans compute in, so that `precision` holds on a GPU."""
+        return devices.arithmetic(self.run.device, tf32=self.precision == SolverParameter.TF32)
 
     def _weigh_losses(self) -> None:
         for value, weight in weighted(self.graph):

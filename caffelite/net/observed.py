@@ -53,7 +53,8 @@ class ObservedPlan:
         for node in net.graph.nodes[first : last + 1]:
             net.tell("before_forward", node.index)
             if node.type != "Input":
-                total = total + self._forward(node)
+                with net.arithmetic():
+                    total = total + self._forward(node)
             if self.watch:
                 self.watch("forward", node.index)
             net.tell("after_forward", node.index)
@@ -138,7 +139,8 @@ class ObservedPlan:
         for node in reversed(self.net.graph.nodes[last : first + 1]):
             self.net.tell("before_backward", node.index)
             if node.needs_backward and node.type != "Input":
-                self._backward(node)
+                with self.net.arithmetic():
+                    self._backward(node)
             if node.needs_backward and self.watch:
                 self.watch("backward", node.index)
             self.net.tell("after_backward", node.index)

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..layerkit.kernels import Kernel
 from ..layerkit.kernels.convolved import ConvolutionKernel
 from ..layerkit.kernels.pooled_convolution import PooledConvolutionKernel
 from ..layerkit.kernels.rectified import ReLUKernel
+from ..layerkit.kernels.rounded import RoundedKernel
 from ..layerkit.kernels.windows import MaxPoolKernel
 from .taped import TapedKernel
 
@@ -41,6 +44,7 @@ class Turn:
         """What is special about how each of its layers is computed."""
         first, *others = self.nodes
         ways = [f"with {' and '.join(node.name for node in others)}"] if others else []
+        ways += ["bfloat16"] if isinstance(self.kernel, RoundedKernel) and self.kernel.kind == torch.bfloat16 else []
         ways += ["in place"] if self.kernel.overwrites else []
         ways += ["autograd"] if isinstance(self.kernel, TapedKernel) and self.back else []
         yield first, ", ".join(ways)
@@ -91,6 +95,14 @@ def _as_one(chain: Sequence[Turn], between: set[int]) -> Turn:
     frees = [index for one in chain for index in one.step.frees if index not in between]
     step = replace(first.step, writes=last.step.writes, frees=frees)
     return Turn(step, kernel, first.back, first.learning, tuple(node for one in chain for node in one.nodes))
+
+
+def rounded(turn: Turn) -> Kernel:
+    """The kernel of a turn in a net that computes in bfloat16 where its layers can (`Layer.rounding`)."""
+    ways = {node.layer.rounding for node in turn.nodes}
+    if ways == {"as it comes"} and not isinstance(turn.kernel, TapedKernel):
+        return turn.kernel
+    return RoundedKernel(turn.kernel, torch.bfloat16 if "rounds" in ways else torch.float32)
 
 
 def overwrite(turns: Sequence[Turn], kept: set[int] | frozenset[int]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import lazy_loader
@@ -47,6 +48,28 @@ def choose(gpus: Sequence[int] | None, wants_gpu: bool, device_id: int = 0) -> t
     if not 0 <= wanted[0] < present:
         raise DeviceError(f"there is no GPU {wanted[0]}; this machine has {present}, numbered from 0")
     return torch.device("cuda", wanted[0]), None
+
+
+def arithmetic(device: torch.device, *, tf32: bool) -> AbstractContextManager[None]:
+    """Whether what is computed in it, in single precision on a GPU, may have its factors rounded to TF32.
+
+    Left alone, torch rounds those of convolutions and not those of matrix products.
+    """
+    return _rounding(tf32) if device.type == "cuda" else _AS_IT_IS
+
+
+_AS_IT_IS = nullcontext()
+
+
+@contextmanager
+def _rounding(tf32: bool) -> Iterator[None]:
+    matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matrices.allow_tf32, convolutions.allow_tf32
+    matrices.allow_tf32 = convolutions.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        matrices.allow_tf32, convolutions.allow_tf32 = before
 
 
 WINDOWED = frozenset({"Convolution", "Deconvolution", "Pooling", "LRN"})

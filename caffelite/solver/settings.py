@@ -112,6 +112,7 @@ class Settings:
     random_seed: int
     solver_mode: int
     device_id: int
+    precision: int
     weights: tuple[str, ...]
     warnings: tuple[Fault, ...] = ()
     notes: tuple[Fault, ...] = ()
