@@ -33,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.5, help="of a turn, about")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--keep-freed", action="store_true", help="let hand-written loops keep freed memory, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there")
     return parser.parse_args()
 
@@ -57,8 +58,12 @@ def main() -> None:
         return
     torch.set_num_threads(options.threads)
     original = Original.named(options.threads)
-    bench = Bench(options.rounds, options.seconds, options.threads, not options.no_compile, original)
-    about = setting(rounds=options.rounds, seconds=options.seconds, original=original is not None)
+    bench = Bench(
+        options.rounds, options.seconds, options.threads, not options.no_compile, original, options.keep_freed
+    )
+    about = setting(
+        rounds=options.rounds, seconds=options.seconds, original=original is not None, keep_freed=options.keep_freed
+    )
     print(machine(), "" if original else "CAFFE_BIN names no binary: the original is left out", sep="\n", flush=True)
     results: dict[str, Result] = {}
     for name in options.only:

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from caffelite.runtime.memory import keep_freed
+
 from .harness import Turn
 
 REST = 0.05
@@ -43,6 +45,7 @@ class Apart:
     Args:
         make: makes it, there.
         threads: that it computes with.
+        keeping: its process keeps memory that it frees, even where `make` does not ask for that.
 
     Attributes:
         note: what there is to say about it.
@@ -51,10 +54,10 @@ class Apart:
         Failed: it cannot be made.
     """
 
-    def __init__(self, make: Make, threads: int) -> None:
+    def __init__(self, make: Make, threads: int, *, keeping: bool = False) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, threads), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, make, threads, keeping), daemon=True)
         self._process.start()
         theirs.close()
         self.note: str | None = self._answer()
@@ -86,8 +89,10 @@ class Apart:
         self._process.join()
 
 
-def _serve(connection: Connection, make: Make, threads: int) -> None:
+def _serve(connection: Connection, make: Make, threads: int, keeping: bool) -> None:
     torch.set_num_threads(threads)
+    if keeping:
+        keep_freed()
     try:
         made = make()
         connection.send(made.note)

@@ -16,6 +16,7 @@ class Bench:
         threads: that torch, and the original's BLAS, compute with.
         compiling: torch.compile may be tried.
         original: the original's binary, if there is one.
+        keeping: hand-written loops keep freed memory, as caffelite's command line does.
     """
 
     rounds: int
@@ -23,3 +24,4 @@ class Bench:
     threads: int
     compiling: bool
     original: Original | None
+    keeping: bool = False

@@ -29,7 +29,7 @@ def meet(
         turns: dict[str, Turn] = {}
         for how, make in {**makers, **tuned}.items():
             try:
-                turns[how] = apart = Apart(make, bench.threads)
+                turns[how] = apart = Apart(make, bench.threads, keeping=bench.keeping)
             except Failed as error:
                 if how not in tuned:
                     raise

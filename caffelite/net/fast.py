@@ -72,22 +72,32 @@ class FastPlan:
         """By layer, what is special about how it is computed."""
         return {node.index: how for turn in self.turns for node, how in turn.told()}
 
+    def forward_backward(self) -> torch.Tensor:
+        """`forward` and `backward`."""
+        with torch.no_grad(), self.net.arithmetic():
+            loss = self._forward(backward=True)
+            self._backward()
+        return loss
+
     def forward(self, backward: bool) -> torch.Tensor:
         """One pass; returns the weighted loss.  With `backward` a call of that follows."""
+        with torch.no_grad(), self.net.arithmetic():
+            return self._forward(backward)
+
+    def _forward(self, backward: bool) -> torch.Tensor:
         if backward and self.refused:
             raise LayerError(self.refused)
         net, keep = self.net, backward and self.trainable
         table: Table = [None] * len(self.slot)
         for blob, value in net.input_values.items():
             table[value] = net.arranged(net.blobs[blob].data_mirror.tensor())
-        with torch.no_grad(), net.arithmetic():
-            try:
-                self._run(table, keep)
-            except BaseException:
-                self.forget()
-                raise
-            losses = [(table[index], weight) for index, weight in self.losses]
-            loss = total_loss(losses, net.run.device)  # type: ignore[arg-type]
+        try:
+            self._run(table, keep)
+        except BaseException:
+            self.forget()
+            raise
+        losses = [(table[index], weight) for index, weight in self.losses]
+        loss = total_loss(losses, net.run.device)  # type: ignore[arg-type]
         for blob, value in self.outputs.items():
             kept = table[self.slot[value]]
             if kept is not None:
@@ -123,6 +133,10 @@ class FastPlan:
 
     def backward(self) -> None:
         """Add the gradients of the pass that was made last to those of the parameters."""
+        with torch.no_grad(), self.net.arithmetic():
+            self._backward()
+
+    def _backward(self) -> None:
         if not self._table:
             return
         gradients: Table = [None] * len(self.slot)
@@ -130,13 +144,12 @@ class FastPlan:
         for index, weight in self.sources:
             gradients[index] = self._slope(index, weight)
         self._table = []
-        with torch.no_grad(), self.net.arithmetic():
-            try:
-                for turn in reversed(self.turns):
-                    if turn.back:
-                        self._back(turn, gradients, owned)
-            finally:
-                self.forget()
+        try:
+            for turn in reversed(self.turns):
+                if turn.back:
+                    self._back(turn, gradients, owned)
+        finally:
+            self.forget()
 
     def _slope(self, index: int, weight: float) -> torch.Tensor:
         """The gradient of a loss: its weight, everywhere."""

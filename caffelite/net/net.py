@@ -207,8 +207,7 @@ class Net:
             if self.debug_info:
                 Watcher(self).totals()
         else:
-            loss = self.fast_plan.forward(backward=True)
-            self.fast_plan.backward()
+            loss = self.fast_plan.forward_backward()
         self.push()
         return loss
 

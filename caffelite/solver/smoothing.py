@@ -53,7 +53,7 @@ class SmoothedLoss:
 
     def add(self, loss: Tensor) -> None:
         """Add the loss of one iteration, a 0-d tensor that nobody overwrites."""
-        self._pending.append(loss.detach())
+        self._pending.append(loss.detach() if loss.requires_grad else loss)
         if len(self._pending) >= MOST_PENDING:
             self._fold()
 
