@@ -40,6 +40,9 @@ class _Warned(LogBridge):
     """Python's logging of this package, as lines of the log, unless somebody else listens."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        handlers = logging.getLogger("caffelite").handlers
+        if any(isinstance(handler, LogBridge) for handler in handlers if handler is not self):
+            return  # a command has it in its log, and a layer's file has imported this API
         if not hasattr(record, "source"):
             if logging.getLogger().handlers:
                 return

@@ -17,6 +17,7 @@ import torch
 
 import caffelite
 from caffelite.errors import SnapshotError, UsageError
+from caffelite.logs.bridge import LogBridge
 
 NET = """
 name: "net" force_backward: true
@@ -737,6 +738,22 @@ def test_solvers_log_as_the_original_does(logged, monkeypatch):
     assert logged() == ""
     caffelite.init_log(0, False)
     assert logged() == ""
+
+
+def test_what_a_command_logs_is_not_said_twice(capsys, monkeypatch):
+    monkeypatch.delenv("GLOG_minloglevel", raising=False)
+    caffelite.init_log(0)
+    logger, notes = logging.getLogger("caffelite"), []
+    bridge = LogBridge(notes.append)
+    logger.addHandler(bridge)
+    try:
+        logger.warning("once", extra={"source": "net.cpp:1"})
+    finally:
+        logger.removeHandler(bridge)
+    assert [note.text for note in notes] == ["once"]
+    assert capsys.readouterr().err == ""
+    logger.warning("alone", extra={"source": "net.cpp:1"})
+    assert capsys.readouterr().err.endswith("net.cpp:1] alone\n")
 
 
 # -- as `caffe` -------------------------------------------------------------------------------------------------------
