@@ -52,6 +52,7 @@ class Apart:
 
     Raises:
         Failed: it cannot be made.
+        SystemExit: it would not do the same work as the others.
     """
 
     def __init__(self, make: Make, threads: int, *, keeping: bool = False) -> None:
@@ -78,7 +79,7 @@ class Apart:
             answer = self._connection.recv()
         except EOFError:
             raise Failed("its process has ended") from None
-        if isinstance(answer, Failed):
+        if isinstance(answer, BaseException):
             self.close()
             raise answer
         return answer
@@ -100,5 +101,7 @@ def _serve(connection: Connection, make: Make, threads: int, keeping: bool) -> N
             connection.send(made.turn(connection.recv()))
     except EOFError:
         return
+    except SystemExit as error:  # it computes something else
+        connection.send(error)
     except BaseException as error:
         connection.send(Failed(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"))

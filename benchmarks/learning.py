@@ -28,7 +28,7 @@ from .loops import (
     ready,
     training_step,
     wanted,
-)  # fmt: skip
+)
 from .meeting import meet
 from .report import FIRST, PLAIN
 from .work import Files, Work
