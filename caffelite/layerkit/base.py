@@ -149,6 +149,10 @@ class Layer:
     collects: ClassVar[bool] = False
     """Its forward writes to those of its weights that are not learned (BatchNorm's statistics)."""
 
+    capturable: ClassVar[bool] = False
+    """Its forward calls the same operators with the same numbers in all passes of the same shapes: it decides nothing
+    by values, draws nothing, and counts no passes.  (Labels that are no classes may be an error of torch's.)"""
+
     def __init__(self, param: Any, phase: int = 0, places: Places = nowhere) -> None:
         self.param = param
         self.phase = phase

@@ -17,7 +17,8 @@ LIST_WEIGHTS = "list class_weighting, one for each class, in the loss that says 
 class SourceLayer(Layer):
     """A layer that reads records.
 
-    `consumed` counts the records handed to the net since the run began; setting it moves the stream there (resume).
+    `consumed` counts the records handed to the net since the run began; setting it moves the stream there (resume).  A
+    `forward` that fails leaves it as it is.
     Nothing may be opened before `shapes` or `forward` asks for it; `close` releases files and threads and may be
     called twice.
     """

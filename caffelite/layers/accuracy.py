@@ -38,6 +38,7 @@ class Accuracy(Layer):
 
     bottoms, tops = exactly(2), between(1, 2)
     ungraded = frozenset({0, 1})
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("accuracy_param")

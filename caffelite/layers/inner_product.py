@@ -70,7 +70,8 @@ class InnerProduct(Layer):
         return (torch.nn.functional.linear(x, weight.t() if self.transpose else weight, bias),)
 
     def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
-        return InnerProductKernel(wants, learns, self.first, self.transpose)
+        count, on_cpu = self.outputs * self.inputs, run.device.type == "cpu"
+        return InnerProductKernel(wants, learns, self.first, self.transpose, count, on_cpu=on_cpu)
 
     def multiply_adds(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         return math.prod(tops[0]) * self.inputs

@@ -175,6 +175,11 @@ class Parameter(Blob):
             self._show()
 
     @property
+    def lent(self) -> bool:
+        """Whether somebody may hold an array of it."""
+        return self.data_mirror.lent or self.diff_mirror.lent
+
+    @property
     def memory(self) -> int:
         """Names the memory that the values lie in: the same for parameters that share theirs."""
         return id(self.data_mirror)

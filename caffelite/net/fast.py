@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..errors import CaffeliteError, LayerError
 from ..graph import Graph
-from ..layerkit import Layer
+from ..layerkit import Layer, SourceLayer
 from ..proto import SolverParameter
+from .captured import Captured
 from .steps import (
     Step,
     Table,
@@ -27,11 +29,20 @@ from .taped import TapedKernel
 from .turns import Turn, joined, overwrite, rounded
 
 if TYPE_CHECKING:
+    from .blob import Parameter
     from .net import Net
+
+Take = Callable[["Parameter", torch.Tensor, bool], object]
+"""What is done with a gradient of a parameter; the last argument: whether its memory is nobody else's."""
 
 
 class FastPlan:
-    """Everything from data to losses and back; only losses and outputs survive a pass."""
+    """Everything from data to losses and back; only losses and outputs survive a pass.
+
+    Attributes:
+        reading, computing: the turns of layers that read data, which come first; and all others.
+        captured: makes passes without Python where all kernels allow it, but for the layers that read.
+    """
 
     def __init__(self, net: Net) -> None:
         graph = net.graph
@@ -52,6 +63,9 @@ class FastPlan:
                 turn.kernel = rounded(turn)
         self.trainable = any(turn.back for turn in self.turns)
         self.refused = [fault for faults in refusals(graph).values() for fault in faults]
+        self.reading = [turn for turn in self.turns if isinstance(turn.step.node.layer, SourceLayer)]
+        self.computing = [turn for turn in self.turns if not isinstance(turn.step.node.layer, SourceLayer)]
+        self.captured = Captured(self) if _capturable(self) else None
         self._last: dict[int, torch.Tensor] = {}
         self._slopes: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
         self._table: Table = []
@@ -75,68 +89,94 @@ class FastPlan:
     def forward_backward(self) -> torch.Tensor:
         """`forward` and `backward`."""
         with torch.no_grad(), self.net.arithmetic():
-            loss = self._forward(backward=True)
-            self._backward()
+            if self.captured is not None:
+                seen = self.captured.forward_backward()
+                self.captured.show(seen)
+                return seen.loss
+            loss, outputs = self.compute(self.begin(backward=True), backward=True)
+            self.net.run.position += 1
+            self.tell(outputs)
+            self.back(accumulate)
         return loss
 
     def forward(self, backward: bool) -> torch.Tensor:
         """One pass; returns the weighted loss.  With `backward` a call of that follows."""
         with torch.no_grad(), self.net.arithmetic():
-            return self._forward(backward)
-
-    def _forward(self, backward: bool) -> torch.Tensor:
-        if backward and self.refused:
-            raise LayerError(self.refused)
-        net, keep = self.net, backward and self.trainable
-        table: Table = [None] * len(self.slot)
-        for blob, value in net.input_values.items():
-            table[value] = net.arranged(net.blobs[blob].data_mirror.tensor())
-        try:
-            self._run(table, keep)
-        except BaseException:
-            self.forget()
-            raise
-        losses = [(table[index], weight) for index, weight in self.losses]
-        loss = total_loss(losses, net.run.device)  # type: ignore[arg-type]
-        for blob, value in self.outputs.items():
-            kept = table[self.slot[value]]
-            if kept is not None:
-                net.resize(blob, tuple(kept.shape))
-                net.blobs[blob].data_mirror.set(kept if kept.dtype != torch.bfloat16 else kept.float())
-        self._table = table if keep else []
-        net.run.position += 1
+            if self.captured is not None and not backward:
+                loss, outputs = self.captured.forward()
+            else:
+                loss, outputs = self.compute(self.begin(backward), backward)
+                self.net.run.position += 1
+            self.tell(outputs)
         return loss
-
-    def _run(self, table: Table, keep: bool) -> None:
-        net, run = self.net, self.net.run
-        for turn in self.turns:
-            step = turn.step
-            bottoms: list[torch.Tensor] = [table[index] for index in step.reads]  # type: ignore[misc]
-            if step.varies:
-                tell_shapes(step.node, bottoms)
-            weights = net.weights_of(step.node.index) if step.looks_up else step.weights
-            try:
-                tops = turn.kernel.forward(run, bottoms, weights, keep and turn.back)
-            except CaffeliteError:
-                raise
-            except RuntimeError as error:
-                raise uncomputed(step.node, bottoms, error) from error
-            if not step.reads:
-                tops = [top if top is None else net.arranged(top) for top in tops]
-            for index, top in zip(step.writes, tops, strict=True):
-                if top is not None:  # else the net holds it
-                    table[index] = top
-                    if keep and index in self.reread:
-                        self._last[index] = top
-            for index in step.frees:
-                table[index] = None
 
     def backward(self) -> None:
         """Add the gradients of the pass that was made last to those of the parameters."""
         with torch.no_grad(), self.net.arithmetic():
-            self._backward()
+            self.back(accumulate)
 
-    def _backward(self) -> None:
+    # -- parts of a pass, for those that make it in their own way ---------------------------------------------------
+
+    def begin(self, backward: bool) -> Table:
+        """The values that a pass begins with: what the net holds, and what is read."""
+        if backward and self.refused:
+            raise LayerError(self.refused)
+        net = self.net
+        table: Table = [None] * len(self.slot)
+        for blob, value in net.input_values.items():
+            table[value] = net.arranged(net.blobs[blob].data_mirror.tensor())
+        self._run(self.reading, table, False)
+        return table
+
+    def compute(self, table: Table, backward: bool) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        """The rest of a pass forward: its weighted loss, and the values of `outputs`."""
+        keep = backward and self.trainable
+        self._run(self.computing, table, keep)
+        losses = [(table[index], weight) for index, weight in self.losses]
+        loss = total_loss(losses, self.net.run.device)  # type: ignore[arg-type]
+        self._table = table if keep else []
+        return loss, [table[self.slot[value]] for value in self.outputs.values()]
+
+    def tell(self, outputs: Sequence[torch.Tensor | None]) -> None:
+        """Let blobs show the values of `outputs`."""
+        net = self.net
+        for blob, kept in zip(self.outputs, outputs, strict=True):
+            if kept is not None:
+                net.resize(blob, tuple(kept.shape))
+                net.blobs[blob].data_mirror.set(kept if kept.dtype != torch.bfloat16 else kept.float())
+
+    def _run(self, turns: Sequence[Turn], table: Table, keep: bool) -> None:
+        try:
+            for turn in turns:
+                self._take(turn, table, keep)
+        except BaseException:
+            self.forget()
+            raise
+
+    def _take(self, turn: Turn, table: Table, keep: bool) -> None:
+        net, step = self.net, turn.step
+        bottoms: list[torch.Tensor] = [table[index] for index in step.reads]  # type: ignore[misc]
+        if step.varies:
+            tell_shapes(step.node, bottoms)
+        weights = net.weights_of(step.node.index) if step.looks_up else step.weights
+        try:
+            tops = turn.kernel.forward(net.run, bottoms, weights, keep and turn.back)
+        except CaffeliteError:
+            raise
+        except RuntimeError as error:
+            raise uncomputed(step.node, bottoms, error) from error
+        if not step.reads:
+            tops = [top if top is None else net.arranged(top) for top in tops]
+        for index, top in zip(step.writes, tops, strict=True):
+            if top is not None:  # else the net holds it
+                table[index] = top
+                if keep and index in self.reread:
+                    self._last[index] = top
+        for index in step.frees:
+            table[index] = None
+
+    def back(self, take: Take) -> None:
+        """The gradients of the parameters of the pass that was made last; `take` gets them one after the other."""
         if not self._table:
             return
         gradients: Table = [None] * len(self.slot)
@@ -147,7 +187,7 @@ class FastPlan:
         try:
             for turn in reversed(self.turns):
                 if turn.back:
-                    self._back(turn, gradients, owned)
+                    self._back(turn, gradients, owned, take)
         finally:
             self.forget()
 
@@ -160,7 +200,7 @@ class FastPlan:
             self._slopes[key] = torch.full_like(top, weight)
         return self._slopes[key]
 
-    def _back(self, turn: Turn, gradients: Table, owned: list[bool]) -> None:
+    def _back(self, turn: Turn, gradients: Table, owned: list[bool], take: Take) -> None:
         step, kernel = turn.step, turn.kernel
         above, there = [], False
         for index in step.writes:
@@ -182,7 +222,7 @@ class FastPlan:
                 _add(gradients, owned, step.reads[position], gradient, kernel.own_gradients)
         for parameter, gradient in zip(turn.learning, learned, strict=False):
             if gradient is not None and parameter is not None:
-                parameter.accumulate(gradient, own=kernel.own_gradients)
+                take(parameter, gradient, kernel.own_gradients)
 
     def forget(self) -> None:
         """Let go of what a forward kept."""
@@ -190,6 +230,17 @@ class FastPlan:
         self._last.clear()
         for turn in self.turns:
             turn.kernel.forget()
+
+
+def _capturable(plan: FastPlan) -> bool:
+    """Whether passes are the same operators each time.  Only the CPU has been measured."""
+    on_cpu = plan.net.run.device.type == "cpu"
+    return on_cpu and all(turn.kernel.capturable and not turn.step.varies for turn in plan.computing)
+
+
+def accumulate(parameter: Parameter, gradient: torch.Tensor, own: bool) -> None:
+    """Add a gradient to that of a parameter."""
+    parameter.accumulate(gradient, own=own)
 
 
 def _is_of_its_forward(layer: Layer) -> bool:

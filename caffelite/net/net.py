@@ -25,6 +25,7 @@ from . import class_weights
 from . import weights as weight_loading
 from .batch_norms import in_two_layers
 from .blob import Blob, Parameter, SharedView
+from .captured import Captured
 from .debug import Watcher
 from .fast import FastPlan
 from .observed import ObservedPlan
@@ -211,6 +212,14 @@ class Net:
         self.push()
         return loss
 
+    def unseen(self) -> Captured | None:
+        """What makes passes forward and back that blobs and parameters do not show; None unless it does so without
+        Python by now, and nobody looks on: at layers one by one, or at arrays of parameters."""
+        if self._watched or self._fast is None or any(parameter.lent for parameter in self.parameters):
+            return None
+        captured = self._fast.captured
+        return captured if captured is not None and captured.settled else None
+
     def arithmetic(self) -> AbstractContextManager[None]:
         """What plans compute in, so that `precision` holds on a GPU."""
         return devices.arithmetic(self.run.device, tf32=self.precision == SolverParameter.TF32)
@@ -243,8 +252,13 @@ class Net:
         for callback in self.callbacks.get(moment, ()):
             callback(layer)
 
+    @property
+    def _watched(self) -> bool:
+        """Whether somebody looks at the layers one by one."""
+        return self.observed or self.debug_info or bool(self.callbacks)
+
     def _layerwise(self) -> bool:
-        if not (self.observed or self.debug_info or self.callbacks):
+        if not self._watched:
             return False
         self.observed_plan.watch = Watcher(self) if self.debug_info else None
         return True

@@ -23,7 +23,7 @@ class TapedKernel(Kernel):
 
     def __init__(self, node: Node, wants: Sequence[bool], learns: Sequence[bool]) -> None:
         super().__init__(wants, learns)
-        self.layer = node.layer
+        self.layer, self.capturable = node.layer, node.layer.capturable
         self._kept: tuple[list[torch.Tensor], list[torch.Tensor | None]] | None = None
 
     def forward(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +25,17 @@ class Every:
 
     def __call__(self, iteration: int) -> bool:
         return self.period > 0 and iteration >= self.first and (iteration - self.offset) % self.period == 0
+
+    def next(self, iteration: int) -> float:
+        """The first iteration from this one on at which it is due; infinity if there is none.
+
+        >>> [Every(3, first=1, offset=1).next(iteration) for iteration in range(6)]
+        [1, 1, 4, 4, 4, 7]
+        """
+        if self.period <= 0:
+            return math.inf
+        start = max(iteration, self.first)
+        return start + (self.offset - start) % self.period
 
 
 class Action(Enum):

@@ -36,12 +36,15 @@ class _Alike:
     """Parameters whose rate and decay are multiplied by the same numbers.
 
     Attributes:
+        members: their numbers.
+        decay: the weight decay, multiplied.
         history: for each slot one tensor a parameter.
         readers: for each parameter, what gives a copy of its first slot.
     """
 
     lr_mult: float
-    decay_mult: float
+    decay: float
+    members: list[int]
     parameters: list[Any]
     history: list[list[Tensor]]
     readers: list[Callable[[], Tensor]]
@@ -151,8 +154,26 @@ class Rule:
                 if self.settings.iter_size > 1 and gradients:
                     torch._foreach_mul_(gradients, 1 / self.settings.iter_size)
             for alike in active:
-                self._apply(alike, rate, iteration)
+                self._apply(alike, [parameter.tensor.grad for parameter in alike.parameters], rate, iteration)
+            self._note_updates(active)
         return clipping
+
+    @property
+    def follows(self) -> bool:
+        """Whether an update needs nothing but gradients and a rate, so that `follow` makes it."""
+        settings = self.settings
+        clips, local = settings.clip_gradients >= 0, settings.larc or settings.local_lr_auto
+        return not (self.searches or clips or local or settings.iter_size > 1)
+
+    def follow(self, gradients: Sequence[Tensor], rate: float, iteration: int) -> None:
+        """`apply`, with gradients of all parameters, in their order, which are written over, instead of those that the
+        parameters hold; these do not show it before `noted`."""
+        for alike in self._all:
+            self._apply(alike, [gradients[index] for index in alike.members], rate, iteration)
+
+    def noted(self) -> None:
+        """Let parameters, which have been given the gradients of the last `follow` now, show its update."""
+        self._note_updates(self._all)
 
     def _alike(self, members: Iterable[int]) -> list[_Alike]:
         """Parameters, those together that one update can treat alike."""
@@ -162,7 +183,9 @@ class Rule:
             together.setdefault((parameter.lr_mult, parameter.decay_mult), []).append(index)
         return [
             _Alike(
-                *multipliers,
+                lr_mult,
+                single(self._decay(decay_mult)),
+                members=alike,
                 parameters=[self.parameters[index] for index in alike],
                 history=[
                     [self.history[slot * len(self.parameters) + index] for index in alike]
@@ -170,7 +193,7 @@ class Rule:
                 ],
                 readers=[self._reader(index) for index in alike],
             )
-            for multipliers, alike in together.items()
+            for (lr_mult, decay_mult), alike in together.items()
         ]
 
     def _decay(self, decay_mult: float) -> float:
@@ -209,15 +232,14 @@ class Rule:
         torch._foreach_mul_(gradients, scale)
         return Clipping(norm, scale)
 
-    def _apply(self, alike: _Alike, rate: float, iteration: int) -> None:
+    def _apply(self, alike: _Alike, gradients: list[Tensor], rate: float, iteration: int) -> None:
         local = alike.lr_mult > 0 and (self.settings.larc or self.settings.local_lr_auto)
-        weights = [parameter.tensor for parameter in alike.parameters]
         group = Group(
-            weights=weights,
-            gradients=[weight.grad for weight in weights],  # type: ignore[misc]
+            weights=[parameter.tensor for parameter in alike.parameters],
+            gradients=gradients,
             history=alike.history,
             rate=rate if local else single(rate * alike.lr_mult),
-            decay=single(self._decay(alike.decay_mult)),
+            decay=alike.decay,
             iteration=iteration,
             momentum=momentum(self.settings, iteration),
         )
@@ -226,8 +248,11 @@ class Rule:
             add_decay(self.update, group)
             torch._foreach_mul_(group.gradients, factors)
         decay_and_apply(self.update, group)
-        for parameter, reader in zip(alike.parameters, alike.readers, strict=True):
-            parameter.update = reader if self.update.keeps_update else None
+
+    def _note_updates(self, parts: Sequence[_Alike]) -> None:
+        for alike in parts:
+            for parameter, reader in zip(alike.parameters, alike.readers, strict=True):
+                parameter.update = reader if self.update.keeps_update else None
 
     def _search(self, update: Search, rate: float, again: Again | None) -> None:
         """Move the parameters that may move.  The `diff` of each shows by how much, downwards."""

@@ -28,6 +28,7 @@ from .repetition import Begun, Repetition
 from .rounds import Rounds
 from .rule import Clipping, Rule
 from .smoothing import SmoothedLoss
+from .stretch import Stretch
 from .testing import outputs_of
 from .watch import OnNan, Watch
 
@@ -101,6 +102,7 @@ class Solver:
         self._begun: Begun | None = None
         # Whether an iteration goes on reading data when layers have computed already.
         self._reads_on = settings.iter_size > 1 or sum(isinstance(n.layer, SourceLayer) for n in net.graph.nodes) > 1
+        self._stretch = Stretch(self, possible=not self._reads_on)
         self._pruning = Pruning(self)
         self.rounds = Rounds(self)
         self._shown_at = 0
@@ -169,14 +171,23 @@ class Solver:
                     break
             if self.shows:
                 self.net.observe(reweighted or self._may_be_last(end))
-            self._iterate()
-            action = self.request()
+            action = self._stretch(self._seen_next(end))
+            if action is None:
+                self._iterate()
+                action = self.request()
             if self._snapshots(self.iter) or action.snapshots:
                 self.snapshot()
             if action.stops:
                 self.stopped = True
                 break
         self.watch.settle(weights=True)
+
+    def _seen_next(self, end: int) -> float:
+        """Before which iteration, of a `step` up to iteration `end`, something can be seen of those that go before."""
+        if self._callbacks:
+            return self.iter
+        after = self.iter + 1
+        return min(end, self._displays.next(self.iter), self.tests_between.next(after), self._snapshots.next(after))
 
     def _may_be_last(self, end: int) -> bool:
         """Whether somebody may look at blobs after the iteration that begins now, of a `step` up to iteration `end`."""

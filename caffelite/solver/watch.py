@@ -110,6 +110,13 @@ class Watch:
         if self._deferred and self._checkpoint is None and not self.over:
             self._checkpoint = _Checkpoint(self.solver)
 
+    @property
+    def patience(self) -> float:
+        """How many more iterations nobody need look at: infinity where nobody looks; 0 where each is looked at."""
+        if self.over:
+            return math.inf
+        return MOST_PENDING - len(self._losses) if self._deferred else 0
+
     def at_once(self) -> None:
         """Look at each iteration from now on: what follows from them cannot be done again."""
         self.settle()

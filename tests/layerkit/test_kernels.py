@@ -169,8 +169,14 @@ def test_relu_works_in_its_bottoms_memory_only_where_nobody_else_reads_that() ->
     assert np.array_equal(inputs.blobs["x"].data, before)
 
 
+MANY_WEIGHTS = f"""
+layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "score" inner_product_param {{ num_output: 5000 {FILLED} }} }}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss" }}
+"""
+
+
 def test_the_gradient_of_a_large_weight_has_one_memory() -> None:
-    net = filled(IMAGES + CONVOLUTION + POOL + LOSS)
+    net = filled(IMAGES + MANY_WEIGHTS)
     weight = net.params["ip"][0].owner
     places = set()
     for _ in range(3):
@@ -181,7 +187,7 @@ def test_the_gradient_of_a_large_weight_has_one_memory() -> None:
 
 
 def test_but_not_while_somebody_holds_what_was_in_it() -> None:
-    net = filled(IMAGES + CONVOLUTION + POOL + LOSS)
+    net = filled(IMAGES + MANY_WEIGHTS)
     weight = net.params["ip"][0].owner
     net.forward_backward()
     held = weight.grad

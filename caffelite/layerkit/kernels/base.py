@@ -27,6 +27,8 @@ class Kernel:
         reads_tops: backward reads the tops as forward gave them, so nobody may write over them.
         own_tops: its tops lie in memory that is nobody else's.
         own_gradients: so do the gradients that it gives; the plan may write over them then.
+        capturable: in passes of the same shapes it calls the same operators with the same numbers: nothing depends on
+            values, on chance, or on how many passes there were.  A plan may take them down then, and do without Python.
         overwrites: forward may compute into the memory of its only bottom.  A plan that allows it sets it.
         can_overwrite: it makes use of that.
         seen: what lies in the layer's blob by now, where its backward is to read that instead of what forward gave
@@ -38,6 +40,7 @@ class Kernel:
     own_tops: ClassVar[bool] = True
     own_gradients: ClassVar[bool] = True
     can_overwrite: ClassVar[bool] = False
+    capturable: bool = False
     overwrites = False
     rereads = False
     seen: Tensor | None = None

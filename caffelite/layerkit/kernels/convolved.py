@@ -20,6 +20,7 @@ class ConvolutionKernel(Kernel):
     """One bottom, N×C×H×W, and filters, O×(C/group)×kernel; `moves` are stride, pad and dilation."""
 
     reads_tops = False
+    capturable = True
 
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool], moves: Moves, group: int) -> None:
         super().__init__(wants, learns)

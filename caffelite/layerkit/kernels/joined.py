@@ -18,6 +18,7 @@ class ConcatKernel(Kernel):
     """Bottoms one behind the other along `axis`, at least two; their gradients are views."""
 
     reads_tops = False
+    capturable = True
     own_gradients = False
 
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool], axis: int) -> None:
@@ -40,6 +41,7 @@ class SumKernel(Kernel):
     """The sum of bottoms of one shape, each counted once; all get the same gradient, in one memory."""
 
     reads_tops = False
+    capturable = True
     own_gradients = False
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:

@@ -23,6 +23,8 @@ class PooledConvolutionKernel(Kernel):
     maximum goes to one position, that of the bias is the sum of those of the maxima.
     """
 
+    capturable = True
+
     def __init__(self, convolution: ConvolutionKernel, pool: MaxPoolKernel, *, rectified: bool) -> None:
         super().__init__(convolution.wants, convolution.learns)
         self.reads_tops = self.rectified = rectified

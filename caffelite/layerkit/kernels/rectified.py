@@ -18,6 +18,7 @@ class ReLUKernel(Kernel):
     """y = max(x, 0); the gradient passes where y > 0."""
 
     can_overwrite = True
+    capturable = True
 
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool]) -> None:
         super().__init__(wants, learns)

@@ -32,7 +32,7 @@ class RoundedKernel(Kernel):
     def __init__(self, kernel: Kernel, kind: dtype) -> None:
         super().__init__(kernel.wants, kernel.learns)
         self._kernel, self.kind = kernel, kind
-        self.reads_tops, self.rereads = kernel.reads_tops, kernel.rereads
+        self.reads_tops, self.rereads, self.capturable = kernel.reads_tops, kernel.rereads, kernel.capturable
         self._below: list[dtype] = []
         self._tops: list[dtype | None] = []
 

@@ -47,6 +47,8 @@ class SoftmaxLossKernel(Kernel):
 class PlainSoftmaxLossKernel(SoftmaxLossKernel):
     """The same where every label counts as one, on the CPU: whether labels are classes shows when their p is taken."""
 
+    capturable = True
+
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool], layer: SoftmaxLoss, divisor: float) -> None:
         super().__init__(wants, learns, layer)
         shape, self._axis, self._divisor = layer.label_shape, layer.index, divisor

@@ -48,6 +48,7 @@ class _Windows(Kernel):
     """Base: `grid` says where the windows of an image lie.  What was in the bottom need not be kept."""
 
     reads_tops = False
+    capturable = True
 
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool], grid: Callable[[Sequence[int]], Grid]) -> None:
         super().__init__(wants, learns)

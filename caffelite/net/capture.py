@@ -1,0 +1,73 @@
+"""Work on tensors that is the same each time, taken down and then done without Python: what a CUDA graph is to a GPU.
+
+Beneath Python a pass of a net is a row of torch's operators, and where shapes stay and no layer decides by values,
+always the same one.  In small nets what lies between operators takes as long as they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from .recording import Function, Recorder, Row, function
+
+Tensors = Sequence[torch.Tensor | None]
+
+_ORDINARY, _FIRST, _SECOND, _NEVER = range(4)
+"""What the next time is: in Python, taken down, taken down again; or in Python for good."""
+
+
+class Capture:
+    """Does some work whenever it is called: once in Python, so that what is made once is there, twice while its
+    operators are taken down, and from then on without Python.
+
+    It gives that up, and stays with Python, where the operators differ between the two times or may differ the next
+    one, where inputs change their shapes, and after an error, which the work itself tells of better.
+
+    Attributes:
+        replay: the work as a function of its inputs, once there is one.
+    """
+
+    def __init__(self) -> None:
+        self.replay: Function | None = None
+        self._next = _ORDINARY
+        self._row: Row | None = None
+        self._shapes: list[torch.Size] = []
+
+    def __call__(self, inputs: Sequence[torch.Tensor], work: Callable[[], Tensors]) -> Tensors:
+        """The results of the work.
+
+        Args:
+            inputs: the tensors it reads that may be others the next time, always in this order.
+            work: does it in Python.  Its results depend on nothing but the inputs, and on tensors that stay the same.
+        """
+        if self.replay is not None:
+            if [one.shape for one in inputs] == self._shapes:
+                try:
+                    return self.replay(inputs)
+                except RuntimeError:
+                    pass
+            self._give_up()
+        if self._next in (_FIRST, _SECOND):
+            return self._taken_down(inputs, work)
+        if self._next == _ORDINARY:
+            self._next = _FIRST
+        return work()
+
+    def _taken_down(self, inputs: Sequence[torch.Tensor], work: Callable[[], Tensors]) -> Tensors:
+        with Recorder(inputs) as recorder:
+            results = work()
+        row = recorder.row(results)
+        if row is None or (self._next == _SECOND and row != self._row):
+            self._give_up()
+        elif self._next == _FIRST:
+            self._row, self._next = row, _SECOND
+        else:
+            self._shapes = [one.shape for one in inputs]
+            self._row, self._next = None, _NEVER
+            self.replay = function(row, len(inputs))
+        return results
+
+    def _give_up(self) -> None:
+        self.replay, self._row, self._next = None, None, _NEVER
