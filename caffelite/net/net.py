@@ -215,7 +215,10 @@ class Net:
     def unseen(self) -> Captured | None:
         """What makes passes forward and back that blobs and parameters do not show; None unless it does so without
         Python by now, and nobody looks on: at layers one by one, or at arrays of parameters."""
-        if self._watched or self._fast is None or any(parameter.lent for parameter in self.parameters):
+        if self._watched or self._fast is None:
+            return None
+        self.pull(adding=False)
+        if any(parameter.lent for parameter in self.parameters):
             return None
         captured = self._fast.captured
         return captured if captured is not None and captured.settled else None

@@ -96,6 +96,12 @@ class Recorder(TorchDispatchMode):
         """What was taken down; None where it cannot be done again."""
         return Row(tuple(self._operators), tuple(map(self._named, results))) if self._sound else None
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Asked by torch.  To keep torch.compile out of what follows, which it has no part in, all of it would be
+        loaded, which takes more than a second."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if not self._sound:

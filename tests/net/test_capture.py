@@ -1,0 +1,326 @@
+"""Passes that are taken down once, and what must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from caffelite.errors import LayerError
+from caffelite.net import Net
+from caffelite.net.capture import Capture
+from caffelite.net.recording import Recorder, function
+from caffelite.proto import TEST
+
+from ..nets import net_of
+
+Work = Callable[..., Sequence[torch.Tensor | None]]
+
+
+def replay_of(work: Work, *inputs: torch.Tensor) -> Any:
+    """The function made of what some work does with its inputs; None if it cannot be done again."""
+    with torch.no_grad(), Recorder(inputs) as recorder:
+        results = work(*inputs)
+    row = recorder.row(results)
+    return None if row is None else function(row, len(inputs))
+
+
+AT = torch.tensor([2, 0])
+X, Y = torch.arange(12.0).reshape(3, 4) - 5, torch.linspace(-1, 2, 12).reshape(4, 3)
+IMAGES = torch.linspace(-2, 3, 2 * 3 * 6 * 6).reshape(2, 3, 6, 6)
+FILTERS = torch.linspace(-1, 1, 4 * 3 * 3 * 3).reshape(4, 3, 3, 3)
+
+WORKS: dict[str, tuple[Work, Sequence[torch.Tensor]]] = {
+    "a product": (lambda x, y: [x @ y], (X, Y)),
+    "numbers": (lambda x: [x * 2, x + 0.5, x.clamp(min=-1), x / -0.0, x / 0.0], (X,)),
+    "other types": (lambda x: [x.long(), x.to(torch.float64), x > 0], (X,)),
+    "in place": (lambda x: [x.clone().relu_().mul_(3)], (X,)),
+    "a list of results": (lambda x: [x.split([1, 2, 1], 1)[1], x.unbind(0)[2]], (X,)),
+    "a list of arguments": (lambda x, y: [torch.cat([x, y.t(), x], 1), torch.stack([x, x])], (X, Y)),
+    "indices": (lambda x, y: [torch.ops.aten.index_put(x, [None, AT], y[:3, :2])], (X, Y)),
+    "an empty list": (lambda x: [x.sum((0,)), x.permute(1, 0), x[0, 0].expand(())], (X,)),
+    "memory orders": (
+        lambda x: [x.contiguous(memory_format=torch.channels_last), torch.empty_like(x).zero_()],
+        (IMAGES,),
+    ),
+    "new tensors": (lambda x: [torch.full((2,), 7.0), torch.zeros_like(x), x.new_ones(3)], (X,)),
+    "a result that is not there": (lambda x: [None, x + 1, None], (X,)),
+    "an input as it is": (lambda x, y: [y, x * 2], (X, Y)),
+    "convolution": (lambda x, w: [torch.conv2d(x, w, None, 2, 1)], (IMAGES, FILTERS)),
+    "its gradients": (
+        lambda x, w: list(
+            torch.ops.aten.convolution_backward(
+                torch.ones(2, 4, 4, 4), x, w, [4], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, True]
+            )
+        ),
+        (IMAGES, FILTERS),
+    ),
+    "maxima": (lambda x: list(torch.ops.aten.max_pool2d_with_indices(x, [2, 2], [2, 2])), (IMAGES,)),
+}
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_a_replay_does_what_was_done_with_other_inputs(name: str) -> None:
+    work, inputs = WORKS[name]
+    replay = replay_of(work, *inputs)
+    others = [one.flip(0) * 1.5 for one in inputs]
+    given, wanted = replay(others), work(*others)
+    assert len(given) == len(wanted)
+    for mine, theirs in zip(given, wanted, strict=True):
+        assert (mine is None) == (theirs is None)
+        if theirs is not None:
+            assert mine.dtype == theirs.dtype
+            assert mine.stride() == theirs.stride()
+            torch.testing.assert_close(mine, theirs, rtol=0, atol=0, equal_nan=True)
+
+
+def test_what_was_there_before_stays_the_same_tensor() -> None:
+    counter = torch.zeros(1)
+    replay = replay_of(lambda x: [x + counter.add_(1)], torch.zeros(1))
+    assert [float(replay([torch.zeros(1)])[0]) for _ in range(3)] == [2, 3, 4]
+
+
+UNREPEATABLE: dict[str, Work] = {
+    "chance": lambda x: [x + torch.rand(3, 4)],
+    "a generator": lambda x: [x.clone().bernoulli_(0.5, generator=torch.Generator())],
+    "a decision by values": lambda x: [x * 2 if x.sum() > 0 else x],
+    "a number read from values": lambda x: [x * float(x.max())],
+    "sizes by values": lambda x: [x[x > 0]],
+    "where values are": lambda x: [x.nonzero()],
+    "indices, which may be a mask": lambda x: [x[:, AT]],
+}
+
+
+@pytest.mark.parametrize("name", UNREPEATABLE)
+def test_there_is_no_replay_of(name: str) -> None:
+    assert replay_of(UNREPEATABLE[name], X) is None
+
+
+def test_there_is_none_where_one_tensor_is_two_inputs() -> None:
+    assert replay_of(lambda x, y: [x + y], X, X) is None
+
+
+def test_a_number_read_from_what_stays_may_be_used() -> None:
+    factor = torch.tensor(3.0)
+    assert torch.equal(replay_of(lambda x: [x * float(factor)], X)([Y])[0], Y * 3)
+
+
+# -- captures ---------------------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """Work that counts how often it is done in Python."""
+
+    def __init__(self, work: Work) -> None:
+        self.work, self.times, self.capture = work, 0, Capture()
+
+    def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
+        def work() -> Sequence[torch.Tensor | None]:
+            self.times += 1
+            return self.work(*inputs)
+
+        with torch.no_grad():
+            (result,) = self.capture(inputs, work)
+        assert result is not None
+        return result
+
+
+def test_work_is_done_in_python_three_times() -> None:
+    counted = Counted(lambda x: [x * 2])
+    for number in range(6):
+        assert torch.equal(counted(X + number), (X + number) * 2)
+    assert counted.times == 3
+    assert counted.capture.replay is not None
+
+
+def test_work_that_is_another_each_time_stays_in_python() -> None:
+    numbers = iter(range(10))
+    counted = Counted(lambda x: [x * next(numbers)])
+    assert [float(counted(torch.ones(1))) for _ in range(6)] == [0, 1, 2, 3, 4, 5]
+    assert counted.capture.replay is None
+
+
+def test_so_does_work_with_tensors_that_python_makes() -> None:
+    counted = Counted(lambda x: [x + torch.from_numpy(x.numpy() * 2)])
+    for number in range(6):
+        assert torch.equal(counted(X + number), (X + number) * 3)
+    assert counted.times == 6
+
+
+def test_other_shapes_end_a_capture() -> None:
+    counted = Counted(lambda x: [x.reshape(-1) * len(x)])
+    for _ in range(4):
+        counted(X)
+    assert torch.equal(counted(Y), Y.reshape(-1) * 4)
+    assert torch.equal(counted(X), X.reshape(-1) * 3)
+    assert counted.times == 5
+
+
+def test_an_error_is_that_of_the_work() -> None:
+    def work(x: torch.Tensor, at: torch.Tensor) -> Sequence[torch.Tensor]:
+        try:
+            return [x.gather(1, at)]
+        except RuntimeError as error:
+            raise ValueError("there is no such column") from error
+
+    counted, sound = Counted(work), torch.tensor([[0], [3], [1]])
+    for _ in range(4):
+        assert torch.equal(counted(X, sound), X.gather(1, sound))
+    assert counted.times == 3
+    with pytest.raises(ValueError, match="no such column"):
+        counted(X, sound + 4)
+    assert torch.equal(counted(X, sound), X.gather(1, sound))
+
+
+def test_the_executors_own_setting_is_left_alone() -> None:
+    for optimizes in (True, False):
+        torch._C._set_graph_executor_optimize(optimizes)
+        try:
+            replay_of(lambda x: [x + 1], X)([Y])
+            assert torch._C._get_graph_executor_optimize() == optimizes
+        finally:
+            torch._C._set_graph_executor_optimize(True)
+
+
+# -- nets -------------------------------------------------------------------------------------------------------------
+
+FILLED = 'weight_filler { type: "xavier" } bias_filler { type: "uniform" min: -0.2 max: 0.2 }'
+INPUTS = """
+layer { name: "in" type: "Input" top: "x" top: "label"
+  input_param { shape { dim: 40 dim: 3 dim: 9 dim: 8 } shape { dim: 40 } } }
+"""
+END = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "loss" }\n'
+CLASSES = f"inner_product_param {{ num_output: 5 {FILLED} }}"
+NETS = {
+    "one layer": f'layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "score" {CLASSES} }}',
+    "two layers": f"""
+        layer {{ name: "h" type: "InnerProduct" bottom: "x" top: "h" {CLASSES} }}
+        layer {{ name: "relu" type: "ReLU" bottom: "h" top: "h" }}
+        layer {{ name: "ip" type: "InnerProduct" bottom: "h" top: "score" {CLASSES} }}""",
+    "without biases": """
+        layer { name: "h" type: "InnerProduct" bottom: "x" top: "h"
+          inner_product_param { num_output: 6 bias_term: false weight_filler { type: "xavier" } } }
+        layer { name: "ip" type: "InnerProduct" bottom: "h" top: "score"
+          inner_product_param { num_output: 5 bias_term: false transpose: true weight_filler { type: "xavier" } } }""",
+    "convolution": f"""
+        layer {{ name: "c" type: "Convolution" bottom: "x" top: "c"
+          convolution_param {{ num_output: 4 kernel_size: 3 {FILLED} }} }}
+        layer {{ name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param {{ kernel_size: 3 stride: 2 }} }}
+        layer {{ name: "relu" type: "ReLU" bottom: "p" top: "p" }}
+        layer {{ name: "ip" type: "InnerProduct" bottom: "p" top: "score" {CLASSES} }}""",
+    "branches": f"""
+        layer {{ name: "a" type: "Convolution" bottom: "x" top: "a"
+          convolution_param {{ num_output: 4 kernel_size: 1 {FILLED} }} }}
+        layer {{ name: "b" type: "Convolution" bottom: "x" top: "b"
+          convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 {FILLED} }} }}
+        layer {{ name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "s" }}
+        layer {{ name: "all" type: "Concat" bottom: "a" bottom: "s" top: "all" }}
+        layer {{ name: "ave" type: "Pooling" bottom: "all" top: "p"
+          pooling_param {{ pool: AVE kernel_size: 3 stride: 3 }} }}
+        layer {{ name: "ip" type: "InnerProduct" bottom: "p" top: "score" {CLASSES} }}""",
+    "a shared weight": """
+        layer { name: "h" type: "InnerProduct" bottom: "x" top: "h" param { name: "w" } param { name: "b" }
+          inner_product_param { num_output: 8 axis: 3 weight_filler { type: "xavier" } } }
+        layer { name: "i" type: "InnerProduct" bottom: "h" top: "i" param { name: "w" } param { name: "b" }
+          inner_product_param { num_output: 8 axis: 3 weight_filler { type: "xavier" } } }
+        layer { name: "ip" type: "InnerProduct" bottom: "i" top: "score"
+          inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }""",
+}
+
+
+def batch(net: Net, number: int) -> None:
+    chance = np.random.default_rng(number)
+    net.blobs["x"].data[...] = chance.standard_normal(net.blobs["x"].shape)
+    net.blobs["label"].data[...] = chance.integers(0, 5, 40)
+
+
+def in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Capture, "__call__", lambda self, inputs, work: work())
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_net_computes_the_same_to_the_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = net_of(INPUTS + NETS[name] + END), net_of(INPUTS + NETS[name] + END)
+    found: list[list[Any]] = []
+    for net in (first, second):
+        values: list[Any] = []
+        for number in range(5):
+            batch(net, number)
+            if number != 3:  # then gradients add up
+                net.clear_gradients()
+            values.append(float(net.forward_backward()))
+            values += [parameter.diff.copy() for parameter in net.parameters]
+            values.append(net.output_values())
+        assert net.run.position == 5
+        found.append(values)
+        in_python(monkeypatch)
+    assert first.fast_plan.captured is not None
+    assert first.fast_plan.captured.settled
+    assert second.fast_plan.captured is not None
+    assert not second.fast_plan.captured.settled
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_equal(mine, theirs)
+
+
+ACCURACY = 'layer { name: "accuracy" type: "Accuracy" bottom: "score" bottom: "label" top: "accuracy" }\n'
+
+
+def test_so_does_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for _ in range(2):
+        net = net_of(INPUTS + NETS["convolution"] + END + ACCURACY, TEST)
+        values = []
+        for number in range(6):
+            batch(net, number)
+            net.forward()
+            values.append(net.output_values())
+        found.append(values)
+        in_python(monkeypatch)
+    assert found[0] == found[1]
+    assert len({str(values) for values in found[0]}) == 6
+
+
+def test_weights_in_another_place_are_heeded() -> None:
+    net = net_of(INPUTS + NETS["two layers"] + END)
+    batch(net, 0)
+    losses = [float(net.forward_backward()) for _ in range(5)]
+    for parameter in net.parameters:
+        parameter.become(torch.nn.Parameter(torch.zeros_like(parameter.tensor)))
+    net.clear_gradients()
+    assert len(set(losses)) == 1
+    assert float(net.forward_backward()) == pytest.approx(np.log(5), rel=1e-6)
+
+
+def test_a_label_that_is_no_class_is_named_after_many_passes() -> None:
+    net = net_of(INPUTS + NETS["one layer"] + END)
+    batch(net, 0)
+    for _ in range(5):
+        net.forward_backward()
+    net.blobs["label"].data[7] = 5
+    with pytest.raises(LayerError, match="label of sample 7 must be a class from 0 to 4, got 5"):
+        net.forward_backward()
+    net.blobs["label"].data[7] = 4
+    assert np.isfinite(float(net.forward_backward()))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        'layer { name: "d" type: "Dropout" bottom: "h" top: "h" }',
+        'layer { name: "d" type: "Python" bottom: "h" top: "h" python_param { module: "m" layer: "L" } }',
+        'layer { name: "d" type: "BatchNorm" bottom: "h" top: "h" }',
+    ],
+    ids=["chance", "code of somebody's", "statistics that are collected"],
+)
+def test_nets_are_not_captured_with(layer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    code = "import caffelite as caffe\nclass L(caffe.Layer):\n"
+    code += "".join(f"    def {name}(self, *a): pass\n" for name in ("setup", "backward"))
+    code += "    def reshape(self, bottom, top): top[0].reshape(*bottom[0].data.shape)\n"
+    code += "    def forward(self, bottom, top): top[0].data[...] = bottom[0].data\n"
+    (tmp_path / "m.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    between = NETS["two layers"].replace('layer { name: "relu" type: "ReLU" bottom: "h" top: "h" }', layer)
+    assert net_of(INPUTS + between + END).fast_plan.captured is None
