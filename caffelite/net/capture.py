@@ -27,13 +27,14 @@ class Capture:
 
     Attributes:
         replay: the work as a function of its inputs, once there is one.
+        row, shapes: its operators, and those of the inputs, then.
     """
 
     def __init__(self) -> None:
         self.replay: Function | None = None
         self._next = _ORDINARY
-        self._row: Row | None = None
-        self._shapes: list[torch.Size] = []
+        self.row: Row | None = None
+        self.shapes: list[torch.Size] = []
 
     def __call__(self, inputs: Sequence[torch.Tensor], work: Callable[[], Tensors]) -> Tensors:
         """The results of the work.
@@ -43,7 +44,7 @@ class Capture:
             work: does it in Python.  Its results depend on nothing but the inputs, and on tensors that stay the same.
         """
         if self.replay is not None:
-            if [one.shape for one in inputs] == self._shapes:
+            if [one.shape for one in inputs] == self.shapes:
                 try:
                     return self.replay(inputs)
                 except RuntimeError:
@@ -59,15 +60,15 @@ class Capture:
         with Recorder(inputs) as recorder:
             results = work()
         row = recorder.row(results)
-        if row is None or (self._next == _SECOND and row != self._row):
+        if row is None or (self._next == _SECOND and row != self.row):
             self._give_up()
         elif self._next == _FIRST:
-            self._row, self._next = row, _SECOND
+            self.row, self._next = row, _SECOND
         else:
-            self._shapes = [one.shape for one in inputs]
-            self._row, self._next = None, _NEVER
+            self.shapes = [one.shape for one in inputs]
+            self._next = _NEVER
             self.replay = function(row, len(inputs))
         return results
 
     def _give_up(self) -> None:
-        self.replay, self._row, self._next = None, None, _NEVER
+        self.replay, self.row, self._next = None, None, _NEVER

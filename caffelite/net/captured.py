@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from ..errors import CaffeliteError, Fault
 from .capture import Capture, Tensors
+from .recording import Function, Given, Made, Row, function
+from .splicing import Insertion, spliced
 
 if TYPE_CHECKING:
     from .blob import Parameter
@@ -21,6 +24,20 @@ class Seen(NamedTuple):
     loss: torch.Tensor
     outputs: Tensors
     gradients: Sequence[torch.Tensor]
+
+
+class Following(NamedTuple):
+    """How a parameter follows from its gradient.
+
+    Attributes:
+        row: operators whose inputs are weight, gradient and history.
+        history: tensors that stay the same.
+        number: the place of the first of its numbers among those of all parameters.
+    """
+
+    row: Row
+    history: Sequence[torch.Tensor]
+    number: int
 
 
 class Captured:
@@ -56,6 +73,58 @@ class Captured:
             return None
         return [there[id(parameter)] for parameter in self._plan.net.parameters]
 
+    def with_updates(self, updates: Sequence[Following], numbers: int) -> Iterations | None:
+        """What makes passes forward and back and, as soon as a gradient is there, the update of its parameter; None
+        where torch lacks the means.
+
+        Args:
+            updates: for each parameter of the net; each has its own gradient (see `places`).
+            numbers: how many change from iteration to iteration.
+        """
+        row, places = self._whole.row, self.places()
+        assert row is not None
+        assert places is not None
+        gradients = row.results[1 + len(self._plan.outputs) :]
+        weights = {id(owner): Given(self._begun + index) for index, owner in enumerate(self._weights)}
+        history: list[torch.Tensor] = []
+        insertions = []
+        for parameter, place, update in zip(self._plan.net.parameters, places, updates, strict=True):
+            if not isinstance(gradients[place], Made):
+                return None
+            first = self._begun + len(self._weights) + len(history)
+            slots = [Given(first + index) for index in range(len(update.history))]
+            given = [weights[id(parameter)], gradients[place], *slots]
+            insertions.append(Insertion(update.row, given, update.number))
+            history += update.history
+        inputs = self._begun + len(self._weights) + len(history)
+        replay = function(spliced(row, insertions), inputs, numbers)
+        return None if replay is None else Iterations(self, replay, history)
+
+    @property
+    def _begun(self) -> int:
+        """How many inputs there are before the weights."""
+        return len(self._whole.shapes) - len(self._weights)
+
+    def begin(self) -> tuple[Table, list[torch.Tensor]]:
+        """The values that a pass forward and back begins with, and all that it reads."""
+        table = self._plan.begin(backward=True)
+        return table, self._inputs(table)
+
+    def seen(self, results: Tensors) -> Seen:
+        """What a pass forward and back gave, which counts as made now."""
+        loss, *rest = results
+        count = len(self._plan.outputs)
+        self._plan.net.run.position += 1
+        return Seen(loss, rest[:count], rest[count:])  # type: ignore[arg-type]
+
+    def explain(self, table: Table, error: RuntimeError) -> CaffeliteError:
+        """What to tell of an error of torch's in a pass: what a layer says to it, if it can be found."""
+        try:
+            self._plan.compute(table, backward=False)
+        except CaffeliteError as found:
+            return found
+        return CaffeliteError(Fault(f"cannot compute an iteration: {str(error).strip().splitlines()[-1]}"))
+
     def forward(self) -> tuple[torch.Tensor, Tensors]:
         """A pass: its weighted loss, and the values of outputs."""
         table = self._plan.begin(backward=False)
@@ -66,11 +135,8 @@ class Captured:
 
     def forward_backward(self) -> Seen:
         """A pass forward and back."""
-        count = len(self._plan.outputs)
-        table = self._plan.begin(backward=True)
-        loss, *rest = self._whole(self._inputs(table), lambda: self._computed_whole(table))
-        self._plan.net.run.position += 1
-        return Seen(loss, rest[:count], rest[count:])  # type: ignore[arg-type]
+        table, inputs = self.begin()
+        return self.seen(self._whole(inputs, lambda: self._computed_whole(table)))
 
     def show(self, seen: Seen) -> None:
         """Let blobs show the outputs, and add the gradients to those of the parameters."""
@@ -94,3 +160,29 @@ class Captured:
         self._plan.back(lambda *one: learned.append(one))
         self.learned = [(parameter, own) for parameter, _, own in learned]
         return [loss, *outputs, *(gradient for _, gradient, _ in learned)]
+
+
+class Iterations:
+    """Passes forward and back with an update of each parameter.
+
+    Args:
+        captured: makes such passes without updates.
+        replay: makes them with these, of what a pass reads, the history, and numbers.
+        history: of all parameters.
+    """
+
+    def __init__(self, captured: Captured, replay: Function, history: Sequence[torch.Tensor]) -> None:
+        self._captured, self._replay, self._history = captured, replay, list(history)
+
+    def __call__(self, numbers: Sequence[float]) -> Seen:
+        """An iteration with these numbers.
+
+        Raises:
+            CaffeliteError: something cannot be computed.  If a layer is named, no weight has changed.
+        """
+        table, inputs = self._captured.begin()
+        try:
+            results = self._replay([*inputs, *self._history], numbers)
+        except RuntimeError as error:
+            raise self._captured.explain(table, error) from error
+        return self._captured.seen(results)

@@ -82,6 +82,7 @@ class Net:
         self._make_weights(share)
         class_weights.settle(graph, share.graph if share else None)
         self.params = {name: row for name, row in self.named_rows() if row}
+        self._loss_weights = {graph.values[value].blob: weight for value, weight in reversed(weighted(graph))}
         self._weigh_losses()
         self.debug_info = bool(graph.message.debug_info)
         self.callbacks: dict[str, list[Callable[[int], object]]] = {}
@@ -411,16 +412,12 @@ class Net:
 
     def loss_weight(self, blob: str) -> float:
         """The loss weight of a blob; 0 where it is no loss."""
-        for node in self.graph.nodes:
-            for top, weight in zip(node.tops, node.loss_weights, strict=False):
-                if top == blob and weight:
-                    return weight
-        return 0.0
+        return self._loss_weights.get(blob, 0.0)
 
     def output_values(self) -> list[tuple[str, float, list[float]]]:
         """Name, loss weight and values of every output blob of the last forward."""
         return [
-            (blob, self.loss_weight(blob), self.blobs[blob].data_mirror.tensor().detach().flatten().tolist())
+            (blob, self.loss_weight(blob), self.blobs[blob].data_mirror.tensor().detach().reshape(-1).tolist())
             for blob in self.graph.outputs
         ]
 

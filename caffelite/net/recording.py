@@ -6,7 +6,7 @@ no bit is another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 Tensors = Sequence[torch.Tensor | None]
-Function = Callable[[Sequence[torch.Tensor]], Tensors]
+Function = Callable[..., Tensors]
+"""Called with the inputs and, if there are any, the numbers that change from time to time."""
 
 _PLAIN = bool | int | float | str | torch.dtype | torch.device | torch.layout | torch.memory_format
 _CHANGING = {torch.Tag.nondeterministic_seeded, torch.Tag.dynamic_output_shape}
@@ -32,6 +33,13 @@ class Given:
 @dataclass(frozen=True, slots=True)
 class Made:
     """A result of an operator, by its number among all results."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number that may be another the next time, by its number."""
 
     number: int
 
@@ -56,12 +64,19 @@ class Operator:
     Attributes:
         overload: which one.
         arguments: all its arguments in order, a tensor by where it is from.
-        results: for each result the length of the list of tensors that it is; None for what is no list.
+        counts: for each result the length of the list of tensors that it is; None for what is no list.
+        results: the tensors that these are, all in one row.
     """
 
     overload: Any
     arguments: tuple[Any, ...]
-    results: tuple[int | None, ...]
+    counts: tuple[int | None, ...]
+    results: tuple[Made, ...]
+
+    def values(self) -> Iterator[Any]:
+        """All its arguments, and what is in lists among them."""
+        for argument in self.arguments:
+            yield from argument if isinstance(argument, tuple) else (argument,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +96,12 @@ class Recorder(TorchDispatchMode):
 
     Args:
         inputs: the tensors that may be others the next time.
+        numbers: the numbers that may be, unlike any other.
     """
 
-    def __init__(self, inputs: Sequence[torch.Tensor]) -> None:
+    def __init__(self, inputs: Sequence[torch.Tensor], numbers: Sequence[float] = ()) -> None:
         super().__init__()
+        self._numbers = {value: Number(number) for number, value in enumerate(numbers)}
         self._from = WeakTensorKeyDictionary()
         for number, tensor in enumerate(inputs):
             self._from[tensor] = Given(number)
@@ -123,23 +140,27 @@ class Recorder(TorchDispatchMode):
             return self._from.get(value) or Fixed(value)
         if isinstance(value, list | tuple):
             return tuple(self._named(one) for one in value)
+        if isinstance(value, float) and value in self._numbers:
+            return self._numbers[value]
         if value is None or isinstance(value, _PLAIN):
             return value
         raise _Unrepeatable(value)
 
     def _note(self, overload: Any, arguments: tuple[Any, ...], results: Any) -> bool:
         """Take an operator down; whether it can be done again."""
-        each = results if isinstance(results, tuple) else (results,)
+        each = results if isinstance(results, tuple) else (results,) if overload._schema.returns else ()
         if any(isinstance(one, _PLAIN) for one in each):
             # A number, which is the same the next time if what it tells of is.
             return all(one is None or isinstance(one, Fixed | _PLAIN) for one in arguments)
+        made: list[Made] = []
         for result in each:
             for tensor in result if isinstance(result, list) else [result]:
+                made.append(Made(self._made + len(made)))
                 if tensor is not None:  # else it was not wanted
-                    self._from[tensor] = Made(self._made)
-                self._made += 1
+                    self._from[tensor] = made[-1]
+        self._made += len(made)
         counts = tuple(len(one) if isinstance(one, list) else None for one in each)
-        self._operators.append(Operator(overload, arguments, counts))
+        self._operators.append(Operator(overload, arguments, counts, tuple(made)))
         return True
 
 
@@ -154,22 +175,22 @@ _FORMATS = {
 """The numbers that TorchScript has for memory formats (`c10/core/MemoryFormat.h`)."""
 
 
-def function(row: Row, inputs: int) -> Function | None:
-    """What does the same as a row of operators, given that many inputs; None if torch lacks the means.
+def function(row: Row, inputs: int, numbers: int = 0) -> Function | None:
+    """What does the same as a row of operators, given that many inputs and numbers; None if torch lacks the means.
 
     It raises RuntimeError where an operator does.
     """
     try:
-        run = torch._C._create_function_from_graph("replay", _graph(row, inputs))
+        run = torch._C._create_function_from_graph("replay", _graph(row, inputs, numbers))
     except (AttributeError, RuntimeError, TypeError):
         return None
     executor, whole = torch._C, None not in row.results
 
-    def replay(tensors: Sequence[torch.Tensor]) -> Tensors:
+    def replay(tensors: Sequence[torch.Tensor], numbers: Sequence[float] = ()) -> Tensors:
         optimizes = executor._get_graph_executor_optimize()
         executor._set_graph_executor_optimize(False)
         try:
-            results: Tensors = run(*tensors)
+            results: Tensors = run(*tensors, *numbers)
         finally:
             executor._set_graph_executor_optimize(optimizes)
         if whole:
@@ -180,10 +201,10 @@ def function(row: Row, inputs: int) -> Function | None:
     return replay
 
 
-def _graph(row: Row, inputs: int) -> Any:
+def _graph(row: Row, inputs: int, numbers: int) -> Any:
     """The operators as a graph, with all results that there are in one tuple."""
     graph = torch._C.Graph()
-    writer = _Writer(graph, inputs)
+    writer = _Writer(graph, inputs, numbers)
     for operator in row.operators:
         writer.add(operator)
     there = [writer.value(one) for one in row.results if one is not None]
@@ -199,13 +220,18 @@ class _Writer:
         tensor: the type.
     """
 
-    def __init__(self, graph: Any, inputs: int) -> None:
+    def __init__(self, graph: Any, inputs: int, numbers: int) -> None:
         self._graph, self.tensor = graph, torch._C.TensorType.get()
-        self._inputs = [graph.addInput(f"input{number}") for number in range(inputs)]
-        self._made: list[Any] = []
+        self._values: dict[Given | Made | Number, Any] = {}
         self._constants: dict[Any, Any] = {}
-        for one in self._inputs:
-            one.setType(self.tensor)
+        for number in range(inputs):
+            self._add_input(Given(number), f"input{number}", self.tensor)
+        for number in range(numbers):
+            self._add_input(Number(number), f"number{number}", torch._C.FloatType.get())
+
+    def _add_input(self, value: Given | Number, name: str, kind: Any) -> None:
+        self._values[value] = self._graph.addInput(name)
+        self._values[value].setType(kind)
 
     def node(self, name: str, arguments: Sequence[Any], types: Sequence[Any]) -> list[Any]:
         """Write a node; its outputs, of these types."""
@@ -222,19 +248,16 @@ class _Writer:
         pairs = zip(operator.arguments, schema.arguments, strict=True)
         arguments = [self.value(value, str(argument.type)) for value, argument in pairs]
         lists = torch._C.ListType(self.tensor)
-        kinds = [self.tensor if count is None else lists for count in operator.results]
-        for output, count in zip(self.node(schema.name, arguments, kinds), operator.results, strict=True):
-            if count is None:
-                self._made.append(output)
-            else:
-                self._made += self.node("prim::ListUnpack", [output], [self.tensor] * count)
+        kinds = [self.tensor if count is None else lists for count in operator.counts]
+        each: list[Any] = []
+        for output, count in zip(self.node(schema.name, arguments, kinds), operator.counts, strict=True):
+            each += [output] if count is None else self.node("prim::ListUnpack", [output], [self.tensor] * count)
+        self._values.update(zip(operator.results, each, strict=True))
 
     def value(self, value: Any, kind: str = "Tensor") -> Any:
         """What an argument is in the graph; `kind` is the type that the operator's schema says, in words."""
-        if isinstance(value, Given):
-            return self._inputs[value.number]
-        if isinstance(value, Made):
-            return self._made[value.number]
+        if isinstance(value, Given | Made | Number):
+            return self._values[value]
         if isinstance(value, tuple):
             return self._list(value, kind)
         if isinstance(value, torch.memory_format):

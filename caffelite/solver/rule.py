@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Fault, SettingsError, UsageError
 from ..layerkit.base import torch
+from ..net.captured import Following
+from ..net.recording import Recorder, Row
 from .local_rates import local_factors
 from .objective import Again, Objective
 from .policies import momentum, single
@@ -171,6 +173,51 @@ class Rule:
         for alike in self._all:
             self._apply(alike, [gradients[index] for index in alike.members], rate, iteration)
 
+    def numbers(self, rate: float, iteration: int) -> list[float] | None:
+        """The numbers of an update, for `following`; None where it is not made with numbers alone."""
+        numbers: list[float] = []
+        for alike in self._all:
+            some = self.update.numbers(self._group(alike, [], rate, iteration))
+            if some is None:
+                return None
+            numbers += some
+        return numbers
+
+    def following(self, gradients: Sequence[Tensor]) -> list[Following] | None:
+        """How each parameter follows from its gradient, by operators and `numbers`; None where that is not all.
+
+        Args:
+            gradients: some of them, to see how they lie in memory.
+        """
+        found: dict[int, Following] = {}
+        first = 0
+        for alike in self._all:
+            numbers = self.update.numbers(self._group(alike, [], 0.5, 0))
+            if numbers is None:
+                return None
+            for place, index in enumerate(alike.members):
+                history = [slot[place] for slot in alike.history]
+                row = self._row(alike, [self.parameters[index].tensor, gradients[index], *history], len(numbers))
+                if row is None:
+                    return None
+                found[index] = Following(row, history, first)
+            first += len(numbers)
+        return [found[index] for index in range(len(self.parameters))]
+
+    def _row(self, alike: _Alike, tensors: Sequence[Tensor], count: int) -> Row | None:
+        """The operators of the update of one parameter, taken down with tensors and numbers of no meaning; None where
+        these are not all that it is made of."""
+        rows: list[Row | None] = []
+        for begin in _UNLIKELY:
+            numbers = [begin * (place + 1) for place in range(count)]
+            weight, gradient, *history = (torch.zeros_like(one, requires_grad=False) for one in tensors)
+            group = self._group(alike, [gradient], begin, 0)
+            group.weights, group.history = [weight], [[slot] for slot in history]
+            with torch.no_grad(), Recorder([weight, gradient, *history], numbers) as recorder:
+                decay_and_apply(self.update, group, numbers)
+            rows.append(recorder.row(()))
+        return rows[0] if rows[0] == rows[1] else None
+
     def noted(self) -> None:
         """Let parameters, which have been given the gradients of the last `follow` now, show its update."""
         self._note_updates(self._all)
@@ -232,18 +279,23 @@ class Rule:
         torch._foreach_mul_(gradients, scale)
         return Clipping(norm, scale)
 
-    def _apply(self, alike: _Alike, gradients: list[Tensor], rate: float, iteration: int) -> None:
-        local = alike.lr_mult > 0 and (self.settings.larc or self.settings.local_lr_auto)
-        group = Group(
+    def _group(self, alike: _Alike, gradients: list[Tensor], rate: float, iteration: int) -> Group:
+        return Group(
             weights=[parameter.tensor for parameter in alike.parameters],
             gradients=gradients,
             history=alike.history,
-            rate=rate if local else single(rate * alike.lr_mult),
+            rate=rate if self._is_local(alike) else single(rate * alike.lr_mult),
             decay=alike.decay,
             iteration=iteration,
             momentum=momentum(self.settings, iteration),
         )
-        if local:
+
+    def _is_local(self, alike: _Alike) -> bool:
+        return alike.lr_mult > 0 and (self.settings.larc or self.settings.local_lr_auto)
+
+    def _apply(self, alike: _Alike, gradients: list[Tensor], rate: float, iteration: int) -> None:
+        group = self._group(alike, gradients, rate, iteration)
+        if self._is_local(alike):
             factors = local_factors(self.settings, group)
             add_decay(self.update, group)
             torch._foreach_mul_(group.gradients, factors)
@@ -274,11 +326,18 @@ class Rule:
         return lambda: self.history[index].clone()
 
 
-def decay_and_apply(update: Update, group: Group) -> None:
-    """An update with the weight decay that `group.decay` still asks for."""
+_UNLIKELY = (0.0123456789, 0.0318309886)
+"""Numbers that are no setting of anybody's."""
+
+
+def decay_and_apply(update: Update, group: Group, numbers: Sequence[float] | None = None) -> None:
+    """An update with the weight decay that `group.decay` still asks for; with `numbers` by `Update.apply_with`."""
     if not update.adds_decay or update.settings.regularization_type == "L1":
         add_decay(update, group)
-    update.apply(group)
+    if numbers is None:
+        update.apply(group)
+    else:
+        update.apply_with(group, numbers)
 
 
 def add_decay(update: Update, group: Group) -> None:

@@ -8,7 +8,7 @@ snapshot, all this is done once for many iterations; weights, history and losses
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..layerkit.base import torch
 from ..net.moment import Moment
@@ -18,12 +18,21 @@ from .policies import learning_rate
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..net.captured import Captured, Seen
+    from ..net.captured import Captured, Iterations, Seen
     from .solver import Solver
 
 _LONGEST = 64
 """Iterations; Python and torch keep the losses of as many, and rates are computed for as many."""
 _LEAST = 2
+
+
+class _Due(NamedTuple):
+    """An iteration that is to be made: its rate, the current step after it, and the numbers of its update, if that is
+    made with such alone."""
+
+    rate: float
+    step: int
+    numbers: list[float] | None
 
 
 class Stretch:
@@ -36,6 +45,7 @@ class Stretch:
 
     def __init__(self, solver: Solver, possible: bool) -> None:
         self.solver = solver
+        self._whole: tuple[Captured, Iterations | None] | None = None
         self._possible = possible and solver.rule.follows and solver.settings.lr_policy != "multistep"
 
     def __call__(self, least: float) -> Action | None:
@@ -55,19 +65,32 @@ class Stretch:
         places = passes.places() if passes is not None else None
         if passes is None or places is None:
             return None
-        return self._make(passes, places, self._rates(int(count)))
+        return self._make(passes, places, self._due(int(count)))
 
-    def _rates(self, count: int) -> list[tuple[float, int]]:
-        """The rates of the next iterations, as far as they are finite."""
-        solver, step, rates = self.solver, self.solver.current_step, list[tuple[float, int]]()
+    def _due(self, count: int) -> list[_Due]:
+        """What the next iterations are to be made with, as far as their rates are finite."""
+        solver, step, due = self.solver, self.solver.current_step, list[_Due]()
         for iteration in range(solver.iter, solver.iter + count):
             rate, step = learning_rate(solver.settings, iteration, step)
             if not math.isfinite(rate):
                 break
-            rates.append((rate, step))
-        return rates
+            due.append(_Due(rate, step, solver.rule.numbers(rate, iteration)))
+        return due
 
-    def _make(self, passes: Captured, places: list[int], rates: list[tuple[float, int]]) -> Action | None:
+    def _iterations(self, passes: Captured, seen: Seen | None, places: list[int]) -> Iterations | None:
+        """What makes passes and updates in one; None where there is no such thing, or not before one pass was seen."""
+        if self._whole is None or self._whole[0] is not passes:
+            if seen is None:
+                return None
+            rule = self.solver.rule
+            updates, count = (
+                rule.following([seen.gradients[place] for place in places]),
+                len(rule.numbers(0.5, 0) or ()),
+            )
+            self._whole = passes, None if updates is None else passes.with_updates(updates, count)
+        return self._whole[1]
+
+    def _make(self, passes: Captured, places: list[int], due: list[_Due]) -> Action | None:
         solver, action = self.solver, Action.NONE
         seen: Seen | None = None
         losses: list[Tensor] = []
@@ -75,10 +98,14 @@ class Stretch:
         solver.watch.before(Moment(solver.net))
         try:
             with torch.no_grad():
-                for rate, step in rates:
-                    seen = passes.forward_backward()
+                for rate, step, numbers in due:
+                    iterations = self._iterations(passes, seen, places)
+                    if iterations is not None and numbers is not None:
+                        seen = iterations(numbers)
+                    else:
+                        seen = passes.forward_backward()
+                        solver.rule.follow([seen.gradients[place] for place in places], rate, solver.iter)
                     losses.append(seen.loss)
-                    solver.rule.follow([seen.gradients[place] for place in places], rate, solver.iter)
                     solver.current_step = step
                     solver.iter += 1
                     action = solver.request()
@@ -87,7 +114,7 @@ class Stretch:
         finally:
             if seen is not None:
                 self._show(passes, seen, losses)
-        return action if rates else None
+        return action if due else None
 
     def _show(self, passes: Captured, seen: Seen, losses: list[Tensor]) -> None:
         """Let net and solver show what was made."""

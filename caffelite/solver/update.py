@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -78,6 +78,15 @@ class Update:
         """Advance, and subtract the updates from the weights."""
         self.advance(group)
         torch._foreach_sub_(group.weights, group.gradients)
+
+    def numbers(self, group: Group) -> Sequence[float] | None:
+        """What is other in `apply` from iteration to iteration, where that is only numbers which operators of torch are
+        given: then `apply_with` does the same.  None where it is more, or nobody has written that down."""
+        return None
+
+    def apply_with(self, group: Group, numbers: Sequence[float]) -> None:
+        """`apply` with these `numbers`, whatever rate, iteration and momentum of the group are."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what numbers it updates with")
 
     def remembered(self) -> Memory:
         """What the next iteration depends on besides weights, history and iteration.  It stays as it is."""

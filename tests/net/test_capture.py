@@ -12,7 +12,8 @@ import torch
 from caffelite.errors import LayerError
 from caffelite.net import Net
 from caffelite.net.capture import Capture
-from caffelite.net.recording import Recorder, function
+from caffelite.net.recording import Given, Recorder, Row, function
+from caffelite.net.splicing import Insertion, spliced
 from caffelite.proto import TEST
 
 from ..nets import net_of
@@ -324,3 +325,61 @@ def test_nets_are_not_captured_with(layer: str, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.syspath_prepend(str(tmp_path))
     between = NETS["two layers"].replace('layer { name: "relu" type: "ReLU" bottom: "h" top: "h" }', layer)
     assert net_of(INPUTS + between + END).fast_plan.captured is None
+
+
+# -- rows put into one another ----------------------------------------------------------------------------------------
+
+
+def row_of(work: Work, *inputs: torch.Tensor, numbers: Sequence[float] = ()) -> Row:
+    with torch.no_grad(), Recorder(inputs, numbers) as recorder:
+        results = work(*inputs)
+    row = recorder.row(results)
+    assert row is not None
+    return row
+
+
+def names(row: Row) -> list[str]:
+    return [operator.overload._schema.name.removeprefix("aten::") for operator in row.operators]
+
+
+def test_numbers_are_other_ones_each_time() -> None:
+    row = row_of(lambda x: [x * 0.123 + 2, x.clamp(0.123, 0.321)], X, numbers=(0.123, 0.321))
+    replay = function(row, 1, 2)
+    assert replay is not None
+    first, second = replay([X], (3.0, 4.0))
+    assert torch.equal(first, X * 3 + 2)
+    assert torch.equal(second, X.clamp(3, 4))
+
+
+def test_an_update_comes_as_soon_as_nobody_reads_what_it_changes() -> None:
+    def backward(x: torch.Tensor, w: torch.Tensor) -> Sequence[torch.Tensor]:
+        gradient = x.t() @ x
+        turned = w.t()
+        below = x @ turned  # reads the weight after its gradient is there
+        return [gradient, below.sigmoid()]
+
+    x, weight = torch.eye(3) * 2, torch.arange(9.0).reshape(3, 3)
+    row = row_of(backward, x, weight)
+    update = row_of(lambda w, g, h: [h.mul_(0.123).add_(g), w.sub_(h)][:0], weight, X[:, :3], Y[:3], numbers=(0.123,))
+    (gradient, _), given = row.results, row_of(lambda a, w: [w], x, weight).results
+    whole = spliced(row, [Insertion(update, [*given, gradient, Given(2)], 0)])
+    assert names(whole) == ["t", "mm", "t", "mm", "mul_", "add_", "sub_", "sigmoid"]
+    replay, history = function(whole, 3, 1), torch.ones(3, 3)
+    assert replay is not None
+    w = weight.clone()
+    results = replay([x, w, history], (0.5,))
+    assert torch.equal(results[1], (x @ weight.t()).sigmoid())
+    assert torch.equal(history, 0.5 + x.t() @ x)
+    assert torch.equal(w, weight - history)
+
+
+def test_several_updates_keep_their_own_numbers_and_results() -> None:
+    row = row_of(lambda x, y: [x * 2, y * 3], X, Y)
+    part = row_of(lambda into, g: [into.add_(g * 0.123 + 1)][:0], X.clone(), X, numbers=(0.123,))
+    insertions = [Insertion(part, [Given(2 + index), made], index) for index, made in enumerate(row.results)]
+    replay = function(spliced(row, insertions), 4, 2)
+    assert replay is not None
+    first, second = torch.zeros(3, 4), torch.zeros(4, 3)
+    replay([X, Y, first, second], (10.0, 100.0))
+    assert torch.equal(first, X * 2 * 10 + 1)
+    assert torch.equal(second, Y * 3 * 100 + 1)

@@ -257,3 +257,13 @@ def test_there_are_none_with(what: str, stretches: Stretches) -> None:
     assert stretches == [[]]
     held.clear()
     solver.close()
+
+
+def test_an_update_of_sgd_is_part_of_the_pass() -> None:
+    """With momentum; without it, and in other types, it follows the pass in Python."""
+    for more, wanted in (("momentum: 0.9", True), ("", False), ('type: "Adam" momentum: 0.9', False)):
+        solver, _ = solver_of(f"{SETTINGS} {more}")
+        solver.step(55)
+        assert solver._stretch._whole is not None
+        assert (solver._stretch._whole[1] is not None) == wanted
+        solver.close()

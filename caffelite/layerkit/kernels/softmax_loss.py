@@ -53,6 +53,8 @@ class PlainSoftmaxLossKernel(SoftmaxLossKernel):
         super().__init__(wants, learns, layer)
         shape, self._axis, self._divisor = layer.label_shape, layer.index, divisor
         self._shape = (*shape[: self._axis], 1, *shape[self._axis :])
+        self._by = torch.tensor(-divisor)  # a tensor is quicker to divide by than a number
+        self._scale: tuple[Tensor, Tensor] | None = None
         self._less_one: Tensor | None = None
         self._prob: tuple[Tensor, Tensor] | None = None
 
@@ -64,7 +66,7 @@ class PlainSoftmaxLossKernel(SoftmaxLossKernel):
         except RuntimeError:  # a label is no class
             return super().forward(run, bottoms, weights, keep)
         self._prob = (prob, indices) if keep else None
-        return (picked.clamp_(min=ops.losses.SMALLEST).log_().sum() / -self._divisor,)
+        return (picked.clamp_(min=ops.losses.SMALLEST).log_().sum() / self._by,)
 
     def backward(self, above: Tensors, owned: bool) -> tuple[Tensors, Tensors]:
         slope = above[0]
@@ -75,7 +77,9 @@ class PlainSoftmaxLossKernel(SoftmaxLossKernel):
         if self._less_one is None or self._less_one.dtype != prob.dtype:
             self._less_one = prob.new_full(indices.shape, -1.0)
         prob.scatter_add_(self._axis, indices, self._less_one)
-        return (prob.mul_(float(slope) / self._divisor), None), ()
+        if self._scale is None or self._scale[0] is not slope:
+            self._scale = slope, slope / self._divisor
+        return (prob.mul_(self._scale[1]), None), ()
 
     def forget(self) -> None:
         super().forget()

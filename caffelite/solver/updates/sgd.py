@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from ...layerkit.base import torch
@@ -59,14 +59,21 @@ class SGD(Update):
         torch._foreach_add_(group.history[0], group.gradients, alpha=group.rate)
 
     def apply(self, group: Group) -> None:
-        kernel = _fused(group.weights[0].device, group.weights[0].dtype) if group.momentum else None
-        if kernel is not None:
-            self._apply_fused(group, kernel)
+        numbers = self.numbers(group)
+        if numbers is not None:
+            self.apply_with(group, numbers)
         else:
             self.advance(group)
             torch._foreach_sub_(group.weights, group.history[0])
 
-    def _apply_fused(self, group: Group, kernel: Callable[..., object]) -> None:
+    def numbers(self, group: Group) -> Sequence[float] | None:
+        fused = group.momentum and _fused(group.weights[0].device, group.weights[0].dtype)
+        return (group.momentum, 1.0 - group.rate) if fused else None
+
+    def apply_with(self, group: Group, numbers: Sequence[float]) -> None:
+        kernel = _fused(group.weights[0].device, group.weights[0].dtype)
+        assert kernel is not None
+        momentum, dampening = numbers
         # The kernel runs over memory, not over indices: all three tensors must be laid out alike.
         gradients = [
             gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
@@ -77,7 +84,7 @@ class SGD(Update):
             gradients,
             group.history[0],
             weight_decay=group.decay,
-            momentum=group.momentum,
+            momentum=momentum,
             lr=1.0,
-            **{**_CONSTANT, "dampening": 1.0 - group.rate},
+            **{**_CONSTANT, "dampening": dampening},
         )
