@@ -24,6 +24,8 @@ class AbsVal(Neuron):
     layer { name: "abs" type: "AbsVal" bottom: "x" top: "y" }
     """
 
+    capturable = True
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         refuse_in_place(self)
 

@@ -33,6 +33,7 @@ class Bias(Layer):
     """
 
     bottoms, tops = between(1, 2), exactly(1)
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         if len(bottoms) == 1:

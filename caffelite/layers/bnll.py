@@ -30,6 +30,7 @@ class BNLL(Neuron):
     """
 
     rereads = "bottom"
+    capturable = True
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (ops.elementwise.softplus(bottoms[0], THRESHOLD, self.in_place),)

@@ -30,6 +30,7 @@ class Clip(Neuron):
     """
 
     rereads = "bottom"
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("clip_param")

@@ -35,6 +35,7 @@ class Concat(Layer):
 
     bottoms, tops = at_least(1), exactly(1)
     rounding = "rounds"
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("concat_param")

@@ -64,6 +64,7 @@ class Eltwise(Layer):
     """
 
     bottoms, tops = at_least(2), exactly(1)
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("eltwise_param")

@@ -26,6 +26,7 @@ class ELU(Neuron):
     """
 
     rereads = "top"
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.alpha = float(self.settings("elu_param").alpha)

@@ -30,5 +30,7 @@ class EuclideanLoss(PairLoss):
     layer { name: "loss" type: "EuclideanLoss" bottom: "predicted" bottom: "target" top: "loss" }
     """
 
+    capturable = True
+
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (ops.losses.euclidean_loss(bottoms[0], bottoms[1]),)

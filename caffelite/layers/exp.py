@@ -30,6 +30,7 @@ class Exp(Neuron):
     """
 
     rereads = "top"
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings, logarithm = self.settings("exp_param"), log_of_base(self, "exp_param")

@@ -27,6 +27,8 @@ class Flatten(Layer):
     layer { name: "flat" type: "Flatten" bottom: "x" top: "y" }  # 64×800
     """
 
+    capturable = True
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         refuse_in_place(self)
 

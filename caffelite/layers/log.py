@@ -30,6 +30,7 @@ class Log(Neuron):
     """
 
     rereads = "bottom"
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings, logarithm = self.settings("log_param"), log_of_base(self, "log_param")

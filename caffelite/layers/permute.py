@@ -29,6 +29,8 @@ class Permute(Layer):
     }
     """
 
+    capturable = True
+
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         shape, order = bottoms[0], list(self.settings("permute_param").order)
         for position, axis in enumerate(order):

@@ -31,6 +31,8 @@ class Power(Neuron):
     layer { name: "power" type: "Power" bottom: "x" top: "y" power_param { power: 2 scale: 0.1 shift: 1 } }
     """
 
+    capturable = True
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("power_param")
         self.power, self.scale, self.shift = float(settings.power), float(settings.scale), float(settings.shift)

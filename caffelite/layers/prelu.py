@@ -32,6 +32,8 @@ class PReLU(Neuron):
     }
     """
 
+    capturable = True
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self._expect_channels(bottoms[0])
         shape = () if self.settings("prelu_param").channel_shared else bottoms[0][1:2]

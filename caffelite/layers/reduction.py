@@ -30,6 +30,8 @@ class Reduction(Layer):
     }
     """
 
+    capturable = True
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("reduction_param")
         self.operation, self.coefficient = settings.operation, float(settings.coeff)

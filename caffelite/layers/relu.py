@@ -32,6 +32,7 @@ class ReLU(Neuron):
 
     rereads = "bottom"
     rounding = "as it comes"
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.slope = float(self.settings("relu_param").negative_slope)

@@ -35,6 +35,8 @@ class Reshape(Layer):
     }
     """
 
+    capturable = True
+
     def setup(self, bottoms: Sequence[Shape]) -> None:
         refuse_in_place(self)
         self.new = tuple(self.settings("reshape_param").shape.dim)

@@ -38,6 +38,7 @@ class Scale(Layer):
     """
 
     bottoms, tops = between(1, 2), exactly(1)
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings, learned = self.settings("scale_param"), len(bottoms) == 1

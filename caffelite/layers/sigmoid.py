@@ -28,6 +28,7 @@ class Sigmoid(Neuron):
     """
 
     rereads = "top"
+    capturable = True
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (bottoms[0].sigmoid(),)

@@ -38,6 +38,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
     """
 
     activation = "Sigmoid"
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.ignore, self.mode = ignored(self.settings("loss_param")), normalization(self, BATCH_SIZE)

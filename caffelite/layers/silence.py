@@ -27,6 +27,7 @@ class Silence(Layer):
     """
 
     bottoms, tops = at_least(1), exactly(0)
+    capturable = True
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         return []

@@ -32,6 +32,7 @@ class Slice(Layer):
     """
 
     bottoms, tops = exactly(1), at_least(1)
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         settings = self.settings("slice_param")

@@ -27,6 +27,7 @@ class Softmax(Neuron):
     """
 
     rereads = "top"
+    capturable = True
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         self.index = self.axis(self.settings("softmax_param").axis, len(bottoms[0]), "softmax_param.axis")

@@ -26,6 +26,7 @@ class Swish(Neuron):
     """
 
     rereads = "top"
+    capturable = True
 
     def setup(self, bottoms: Sequence[Shape]) -> None:
         self.beta = float(self.settings("swish_param").beta)

@@ -25,6 +25,7 @@ class TanH(Neuron):
     """
 
     rereads = "top"
+    capturable = True
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         return (bottoms[0].tanh(),)

@@ -32,12 +32,13 @@ class Following(NamedTuple):
     Attributes:
         row: operators whose inputs are weight, gradient and history.
         history: tensors that stay the same.
-        number: the place of the first of its numbers among those of all parameters.
+        number, numbers: the place of the first of its numbers among those of all parameters, and how many they are.
     """
 
     row: Row
     history: Sequence[torch.Tensor]
     number: int
+    numbers: int
 
 
 class Captured:
@@ -73,13 +74,12 @@ class Captured:
             return None
         return [there[id(parameter)] for parameter in self._plan.net.parameters]
 
-    def with_updates(self, updates: Sequence[Following], numbers: int) -> Iterations | None:
+    def with_updates(self, updates: Sequence[Following]) -> Iterations | None:
         """What makes passes forward and back and, as soon as a gradient is there, the update of its parameter; None
         where torch lacks the means.
 
         Args:
             updates: for each parameter of the net; each has its own gradient (see `places`).
-            numbers: how many change from iteration to iteration.
         """
         row, places = self._whole.row, self.places()
         assert row is not None
@@ -97,6 +97,7 @@ class Captured:
             insertions.append(Insertion(update.row, given, update.number))
             history += update.history
         inputs = self._begun + len(self._weights) + len(history)
+        numbers = max((update.number + update.numbers for update in updates), default=0)
         replay = function(spliced(row, insertions), inputs, numbers)
         return None if replay is None else Iterations(self, replay, history)
 

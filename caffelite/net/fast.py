@@ -9,7 +9,7 @@ import torch
 
 from ..errors import CaffeliteError, LayerError
 from ..graph import Graph
-from ..layerkit import Layer, SourceLayer
+from ..layerkit import SourceLayer
 from ..proto import SolverParameter
 from .captured import Captured
 from .steps import (
@@ -17,6 +17,7 @@ from .steps import (
     Table,
     compile_steps,
     graded_from_above,
+    is_of_its_forward,
     lasting,
     refusals,
     slots,
@@ -75,7 +76,7 @@ class FastPlan:
         node = step.node
         wants = [bool(need) and node.needs_backward for need in node.bottom_needs] or [False] * len(node.reads)
         learns = [graph.weights[index].wanted and node.needs_backward for index in node.weights]
-        written = _is_of_its_forward(node.layer) and not step.varies
+        written = is_of_its_forward(node.layer, "make_kernel") and not step.varies
         made = node.layer.make_kernel(self.net.run, wants, learns) if written else None
         kernel = made or TapedKernel(node, wants, learns)
         kernel.rereads = step.reread is not None
@@ -241,15 +242,6 @@ def _capturable(plan: FastPlan) -> bool:
 def accumulate(parameter: Parameter, gradient: torch.Tensor, own: bool) -> None:
     """Add a gradient to that of a parameter."""
     parameter.accumulate(gradient, own=own)
-
-
-def _is_of_its_forward(layer: Layer) -> bool:
-    """Whether a layer's kernel is that of its forward, which no class derived from the kernel's has changed."""
-    order = type(layer).__mro__
-    kernel, forward = (
-        next(depth for depth, cls in enumerate(order) if name in vars(cls)) for name in ("make_kernel", "forward")
-    )
-    return kernel <= forward and "forward" not in vars(layer)
 
 
 def _add(gradients: Table, owned: list[bool], index: int, gradient: torch.Tensor, own: bool) -> None:

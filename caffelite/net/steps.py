@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from ..errors import CaffeliteError, Fault
 from ..graph import Graph, Node
-from ..layerkit import Run
+from ..layerkit import Layer, Run
 
 if TYPE_CHECKING:
     from .net import Net
@@ -39,6 +39,14 @@ def uncomputed(node: Node, bottoms: Sequence[torch.Tensor], error: RuntimeError)
     """What to tell of an error of torch's in a layer's forward."""
     shapes = ", ".join(str(tuple(bottom.shape)) for bottom in bottoms)
     return CaffeliteError(node.fault(f"cannot compute: {str(error).splitlines()[0]} (bottoms: {shapes or 'none'})"))
+
+
+def is_of_its_forward(layer: Layer, name: str) -> bool:
+    """Whether what a layer says of its forward by an attribute is said of this one, which no class derived from the one
+    that says it has changed."""
+    order = type(layer).__mro__
+    said, forward = (next(depth for depth, cls in enumerate(order) if one in vars(cls)) for one in (name, "forward"))
+    return said <= forward and "forward" not in vars(layer)
 
 
 def tell_shapes(node: Node, bottoms: Sequence[torch.Tensor]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..layerkit.kernels import Kernel, Tensors
-from .steps import reading
+from .steps import is_of_its_forward, reading
 
 if TYPE_CHECKING:
     from ..graph import Node
@@ -23,7 +23,8 @@ class TapedKernel(Kernel):
 
     def __init__(self, node: Node, wants: Sequence[bool], learns: Sequence[bool]) -> None:
         super().__init__(wants, learns)
-        self.layer, self.capturable = node.layer, node.layer.capturable
+        self.layer = node.layer
+        self.capturable = node.layer.capturable and is_of_its_forward(node.layer, "capturable")
         self._kept: tuple[list[torch.Tensor], list[torch.Tensor | None]] | None = None
 
     def forward(

@@ -200,7 +200,7 @@ class Rule:
                 row = self._row(alike, [self.parameters[index].tensor, gradients[index], *history], len(numbers))
                 if row is None:
                     return None
-                found[index] = Following(row, history, first)
+                found[index] = Following(row, history, first, len(numbers))
             first += len(numbers)
         return [found[index] for index in range(len(self.parameters))]
 

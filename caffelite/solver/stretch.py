@@ -82,12 +82,8 @@ class Stretch:
         if self._whole is None or self._whole[0] is not passes:
             if seen is None:
                 return None
-            rule = self.solver.rule
-            updates, count = (
-                rule.following([seen.gradients[place] for place in places]),
-                len(rule.numbers(0.5, 0) or ()),
-            )
-            self._whole = passes, None if updates is None else passes.with_updates(updates, count)
+            updates = self.solver.rule.following([seen.gradients[place] for place in places])
+            self._whole = passes, None if updates is None else passes.with_updates(updates)
         return self._whole[1]
 
     def _make(self, passes: Captured, places: list[int], due: list[_Due]) -> Action | None:

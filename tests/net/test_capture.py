@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from google.protobuf import text_format
 
+from caffelite import prototxt
 from caffelite.errors import LayerError
+from caffelite.layerkit.base import layers
+from caffelite.layers.softmax import Softmax
 from caffelite.net import Net
 from caffelite.net.capture import Capture
 from caffelite.net.recording import Given, Recorder, Row, function
 from caffelite.net.splicing import Insertion, spliced
-from caffelite.proto import TEST
+from caffelite.proto import TEST, NetParameter
 
 from ..nets import net_of
 
@@ -305,6 +310,49 @@ def test_a_label_that_is_no_class_is_named_after_many_passes() -> None:
         net.forward_backward()
     net.blobs["label"].data[7] = 4
     assert np.isfinite(float(net.forward_backward()))
+
+
+CAPTURABLE = [name for name in layers.names() if layers[name].capturable]
+
+
+@pytest.mark.parametrize("name", CAPTURABLE)
+def test_layers_that_say_they_do_the_same_each_time_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = layers[name]
+    message = prototxt.loads(inspect.cleandoc(kind.example), NetParameter).message
+    message.force_backward = bool(kind.ungraded != frozenset({0, 1}))
+    message.layer[-1].loss_weight[:] = [0.5] * len(message.layer[-1].top)
+    first, second = (net_of(text_format.MessageToString(message)) for _ in range(2))
+    found: list[list[Any]] = []
+    for net in (first, second):
+        values: list[Any] = []
+        for number in range(5):
+            chance = np.random.default_rng(number)
+            for blob in net.input_values:
+                shape = net.blobs[blob].shape
+                net.blobs[blob].data[...] = chance.integers(0, 2, shape) if blob == "label" else chance.random(shape)
+            net.clear_gradients()
+            values.append(float(net.forward_backward() if message.force_backward else net.forward()))
+            values += [parameter.diff.copy() for parameter in net.parameters]
+            values.append(net.output_values())
+        found.append(values)
+        in_python(monkeypatch)
+    captured = first.fast_plan.captured
+    assert captured is not None
+    assert captured.settled or not message.force_backward
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_equal(mine, theirs)
+
+
+def test_what_is_said_of_a_forward_is_not_said_of_another() -> None:
+    class Other(Softmax):
+        def forward(self, run: Any, bottoms: Any, weights: Any) -> Any:
+            return super().forward(run, bottoms, weights)
+
+    net = net_of(INPUTS + 'layer { name: "s" type: "Softmax" bottom: "x" top: "y" }')
+    assert net.fast_plan.captured is not None
+    net.graph.nodes[-1].layer.__class__ = Other
+    net.replan()
+    assert net.fast_plan.captured is None
 
 
 @pytest.mark.parametrize(
