@@ -76,14 +76,14 @@ class Captured:
 
     def with_updates(self, updates: Sequence[Following]) -> Iterations | None:
         """What makes passes forward and back and, as soon as a gradient is there, the update of its parameter; None
-        where torch lacks the means.
+        where passes are made in Python, or torch lacks the means.
 
         Args:
-            updates: for each parameter of the net; each has its own gradient (see `places`).
+            updates: for each parameter of the net.
         """
         row, places = self._whole.row, self.places()
-        assert row is not None
-        assert places is not None
+        if row is None or places is None:
+            return None
         gradients = row.results[1 + len(self._plan.outputs) :]
         weights = {id(owner): Given(self._begun + index) for index, owner in enumerate(self._weights)}
         history: list[torch.Tensor] = []
