@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 _MOST_AHEAD = 1024
-_BLOCK_BYTES = 2 << 20
+_BLOCK_BYTES = 8 << 20
 """Small batches are loaded so many at once, which costs little more than one of them."""
 _FOR_SEGMENTS = ("scale_factors", "crop_height", "crop_width", "stride", "upper_size", "upper_height", "upper_width")
 """Fields of transform_param that only the layers of layerkit/segmented.py read."""

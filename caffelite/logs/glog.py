@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -28,9 +29,13 @@ class Stream(Protocol):
 
 def prefix(line: Line, moment: float, thread: int) -> str:
     """`I1121 07:06:29.612970  9525 solver.cpp:239] `: level, month and day, local time, thread, place."""
-    microseconds = round(moment * 1e6)
-    stamp = time.strftime("%m%d %H:%M:%S", time.localtime(microseconds // 1_000_000))
-    return f"{line.level}{stamp}.{microseconds % 1_000_000:06d} {thread:>5d} {line.source}] "
+    seconds, rest = divmod(round(moment * 1e6), 1_000_000)
+    return f"{line.level}{_stamp(seconds)}.{rest:06d} {thread:>5d} {line.source}] "
+
+
+@lru_cache(maxsize=4)
+def _stamp(seconds: int) -> str:
+    return time.strftime("%m%d %H:%M:%S", time.localtime(seconds))
 
 
 class GlogText:

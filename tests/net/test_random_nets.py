@@ -306,3 +306,23 @@ def test_both_plans_and_the_module_agree_with_plain_autograd(draft, seed):
         if expected is not None:
             scale = 1e-5 + 1e-4 * float(expected.abs().max())
             np.testing.assert_allclose(tensors[blob].grad, expected, rtol=1e-3, atol=scale)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(draft=drafts(), seed=st.integers(0, 10_000))
+def test_passes_without_python_agree_to_the_bit(draft, seed):
+    nets = [net_of(draft.text), net_of(draft.text)]
+    nets[1].fast_plan.captured = None
+    assert nets[0].fast_plan.captured is not None
+    for number in range(5):
+        for net in nets:
+            generator = np.random.default_rng(seed + number)
+            for blob, shape in INPUTS.items():
+                net.blobs[blob].data[...] = generator.standard_normal(shape)
+            net.blobs["label"].data[...] = generator.integers(0, 2, BATCH)
+            net.clear_gradients()
+        losses = [float(net.forward_backward()) for net in nets]
+        np.testing.assert_equal(*losses)
+        np.testing.assert_equal(*([parameter.diff for parameter in net.parameters] for net in nets))
+        np.testing.assert_equal(*(net.output_values() for net in nets))
+    assert nets[0].fast_plan.captured.settled
