@@ -267,3 +267,18 @@ def test_an_update_of_sgd_is_part_of_the_pass() -> None:
         assert solver._stretch._whole is not None
         assert (solver._stretch._whole[1] is not None) == wanted
         solver.close()
+
+
+def test_a_run_that_is_resumed_within_a_stretch_is_the_same_run(stretches: Stretches) -> None:
+    stretches.append([])
+    straight, _ = solver_of(f"{SETTINGS} momentum: 0.9", "ignore")
+    straight.step(55)
+    first, _ = solver_of(f"{SETTINGS} momentum: 0.9", "ignore")
+    first.step(23)
+    first.snapshot()
+    second, _ = solver_of(f"{SETTINGS} momentum: 0.9", "ignore")
+    second.restore("s_iter_23.solverstate")
+    second.step(32)
+    assert 23 in stretches[0]
+    mine, wanted = whole(second, []), whole(straight, [])
+    assert mine == wanted
