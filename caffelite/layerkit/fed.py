@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 _MOST_AHEAD = 1024
-_BLOCK_BYTES = 8 << 20
+_BLOCK_BYTES, _BLOCK_BATCHES = 4 << 20, 64
 """Small batches are loaded so many at once, which costs little more than one of them."""
 _FOR_SEGMENTS = ("scale_factors", "crop_height", "crop_width", "stride", "upper_size", "upper_height", "upper_width")
 """Fields of transform_param that only the layers of layerkit/segmented.py read."""
@@ -161,7 +161,9 @@ class FedLayer(SourceLayer):
             if settings.HasField("workers") and ahead:
                 ahead = max(ahead, workers)
 
-            together = max(1, _BLOCK_BYTES // self.batch_bytes) if self.batch_bytes else 1
+            together = max(1, min(_BLOCK_BATCHES, _BLOCK_BYTES // self.batch_bytes)) if self.batch_bytes else 1
+            if together >= ahead:  # a block is further than asked for; two of them keep two threads busy
+                ahead = min(ahead, 2)
 
             def load(position: int) -> Callable[[], _Batches]:
                 return self._loaded(seed, position, together, device)
