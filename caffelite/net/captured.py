@@ -50,8 +50,8 @@ class Captured:
         plan: all of its kernels are capturable.
 
     Attributes:
-        learned: the parameters that gradients are for, as many as there are; whether each is in memory that is nobody
-            else's.
+        learned: the parameters that gradients are for, as many as there are; whether each has the parameter's shape and
+            is in memory that is nobody else's.
     """
 
     def __init__(self, plan: FastPlan) -> None:
@@ -159,7 +159,7 @@ class Captured:
         loss, outputs = self._plan.compute(table, backward=True)
         learned: list[tuple[Parameter, torch.Tensor, bool]] = []
         self._plan.back(lambda *one: learned.append(one))
-        self.learned = [(parameter, own) for parameter, _, own in learned]
+        self.learned = [(one, own and gradient.shape == one.tensor.shape) for one, gradient, own in learned]
         return [loss, *outputs, *(gradient for _, gradient, _ in learned)]
 
 
