@@ -431,3 +431,27 @@ def test_several_updates_keep_their_own_numbers_and_results() -> None:
     replay([X, Y, first, second], (10.0, 100.0))
     assert torch.equal(first, X * 2 * 10 + 1)
     assert torch.equal(second, Y * 3 * 100 + 1)
+
+
+VIEWED = """
+layer { name: "in" type: "Input" top: "x" top: "y" input_param { shape { dim: 4 dim: 6 } shape { dim: 4 dim: 12 } } }
+layer { name: "a" type: "InnerProduct" bottom: "y" top: "a" param { name: "w" share_mode: PERMISSIVE }
+  inner_product_param { num_output: 3 bias_term: false weight_filler { type: "xavier" } } }
+layer { name: "quiet" type: "Silence" bottom: "a" }
+layer { name: "b" type: "InnerProduct" bottom: "x" top: "b" param { name: "w" share_mode: PERMISSIVE }
+  inner_product_param { num_output: 6 bias_term: false } }
+layer { name: "loss" type: "Reduction" bottom: "b" top: "loss" loss_weight: 1 }
+"""
+
+
+def test_a_gradient_in_another_shape_is_not_its_parameters_own() -> None:
+    """Only the layer that looks at the weight in a shape of its own, 6×6 instead of 3×12, learns."""
+    net = net_of(VIEWED)
+    for _ in range(5):
+        net.forward_backward()
+    captured = net.fast_plan.captured
+    assert captured is not None
+    assert captured.settled
+    assert len(captured.learned) == len(net.parameters) == 1
+    assert captured.places() is None
+    assert net.parameters[0].diff.shape == (3, 12)
