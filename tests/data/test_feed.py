@@ -16,14 +16,14 @@ class Loads:
 
     def __init__(self) -> None:
         self.positions: list[int] = []
-        self.threads: set[str] = set()
+        self.threads: set[threading.Thread] = set()
         self.busy = self.most = 0
 
     def __call__(self, position: int) -> str:
         self.busy += 1
         self.most = max(self.most, self.busy)
         self.positions.append(position)
-        self.threads.add(threading.current_thread().name)
+        self.threads.add(threading.current_thread())
         time.sleep(SLOW)
         self.busy -= 1
         return f"batch {position}"
@@ -40,24 +40,24 @@ def test_batches_come_in_order_whatever_is_loaded_ahead(ahead: int, workers: int
     assert max(loads.positions) <= 90 + 10 * ahead
     assert loads.most <= max(1, min(workers, ahead))
     if not workers:
-        assert loads.threads == {threading.current_thread().name}
+        assert loads.threads == {threading.current_thread()}
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_slow_loads_move_to_the_workers_and_quick_ones_stay(workers: int) -> None:
     slow, threads, begun = Loads(), set(), []
-    feed = Feed(slow, 1, 3, workers, lambda: begun.append(threading.current_thread().name))
+    feed = Feed(slow, 1, 3, workers, lambda: begun.append(threading.current_thread()))
     for position in range(20):
         feed.take(position)
     feed.close()
-    assert len(slow.threads - {threading.current_thread().name}) == workers == slow.most
-    assert set(begun) == slow.threads - {threading.current_thread().name}
+    assert len(slow.threads - {threading.current_thread()}) == workers == slow.most
+    assert set(begun) == slow.threads - {threading.current_thread()}
 
-    quick = Feed(lambda position: threads.add(threading.current_thread().name), 1, 3)
+    quick = Feed(lambda position: threads.add(threading.current_thread()), 1, 3)
     for position in range(100):
         quick.take(position)
     quick.close()
-    assert threads == {threading.current_thread().name}
+    assert threads == {threading.current_thread()}
 
 
 def test_the_position_may_jump() -> None:
@@ -97,4 +97,4 @@ def test_close_ends_the_thread_and_may_be_called_twice() -> None:
     done = len(loads.positions)
     time.sleep(5 * SLOW)
     assert len(loads.positions) == done
-    assert not {t.name for t in threading.enumerate()} & (loads.threads - {threading.current_thread().name})
+    assert not any(thread.is_alive() for thread in loads.threads - {threading.current_thread()})
