@@ -13,20 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import lazy_loader
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
 from ..proto import AugmentationParameter
 from ..runtime import seeds
+from ..runtime.torch_later import torch
 from .cache import Array, Images, arrays
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = lazy_loader.load("torch")
 
 Floats = NDArray[np.float32]
 Drawn = dict[str, NDArray[np.floating[Any]]]

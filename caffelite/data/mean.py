@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import lazy_loader
 import numpy as np
 
+from ..runtime.torch_later import torch
 from .reshaping import Reshaping
 from .transform_param import Floats, by
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = lazy_loader.load("torch")
 
 Misfit = tuple[str, str, str | None, str]
 """A message, the field it is about, what to do, and the fault's code."""

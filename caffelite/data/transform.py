@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import lazy_loader
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, Fault, Places, nowhere
 from ..proto import TRAIN
 from ..runtime import seeds
+from ..runtime.torch_later import torch
 from .augment import Amounts, Augmentation
 from .cache import Array, Images, arrays, together
 from .image import Picture, pixels_of
@@ -29,10 +29,7 @@ from .room import Room
 from .transform_param import Floats, by, crop_of
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-else:
-    torch = lazy_loader.load("torch")
 
 Window = tuple[int, int, bool]
 """The first row and column of a crop, and whether it is mirrored."""

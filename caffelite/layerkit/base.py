@@ -25,18 +25,13 @@ from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import lazy_loader
-
 from ..errors import Fault, LayerError, Places, Severity, nowhere
 from ..registry import Registry
+from ..runtime.torch_later import torch
 
 if TYPE_CHECKING:
-    import torch
-
     from .kernels import Kernel
     from .run import Run
-else:
-    torch = lazy_loader.load("torch")
 
 Shape = tuple[int, ...]
 """Sizes of the axes, outermost first; () is a scalar."""

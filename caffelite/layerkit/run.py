@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import lazy_loader
 import numpy as np
 
 from ..runtime import seeds
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = lazy_loader.load("torch")
+from ..runtime.torch_later import torch
 
 
 @dataclass(slots=True)

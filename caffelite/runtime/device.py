@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
-
-import lazy_loader
 
 from ..errors import DeviceError
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = lazy_loader.load("torch")
+from .torch_later import torch
 
 
 def choose(gpus: Sequence[int] | None, wants_gpu: bool, device_id: int = 0) -> tuple[torch.device, str | None]:
@@ -51,25 +44,28 @@ def choose(gpus: Sequence[int] | None, wants_gpu: bool, device_id: int = 0) -> t
 
 
 def arithmetic(device: torch.device, *, tf32: bool) -> AbstractContextManager[None]:
-    """Whether what is computed in it, in single precision on a GPU, may have its factors rounded to TF32.
+    """What is computed in it on a GPU is the same each time, and single precision may have its factors rounded to TF32
+    or not.
 
-    Left alone, torch rounds those of convolutions and not those of matrix products.
+    Left alone, torch rounds those of convolutions and not those of matrix products, and sums gradients of convolutions
+    in whatever order.
     """
-    return _rounding(tf32) if device.type == "cuda" else _AS_IT_IS
+    return _settled(tf32) if device.type == "cuda" else _AS_IT_IS
 
 
 _AS_IT_IS = nullcontext()
 
 
 @contextmanager
-def _rounding(tf32: bool) -> Iterator[None]:
+def _settled(tf32: bool) -> Iterator[None]:
     matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matrices.allow_tf32, convolutions.allow_tf32
+    before = matrices.allow_tf32, convolutions.allow_tf32, convolutions.deterministic, convolutions.benchmark
     matrices.allow_tf32 = convolutions.allow_tf32 = tf32
+    convolutions.deterministic, convolutions.benchmark = True, False
     try:
         yield
     finally:
-        matrices.allow_tf32, convolutions.allow_tf32 = before
+        matrices.allow_tf32, convolutions.allow_tf32, convolutions.deterministic, convolutions.benchmark = before
 
 
 WINDOWED = frozenset({"Convolution", "Deconvolution", "Pooling", "LRN"})

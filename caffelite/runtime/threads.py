@@ -5,14 +5,8 @@ from __future__ import annotations
 import os
 from functools import cache, partial
 from threading import Thread
-from typing import TYPE_CHECKING
 
-import lazy_loader
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = lazy_loader.load("torch")
+from .torch_later import torch
 
 
 def processors() -> int:
