@@ -56,6 +56,7 @@ class SoftmaxLoss(ClassLoss):
     def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
         if len(self.param.top) > 1:
             return None
-        if run.device.type == "cpu" and self.ignore is None and not self.weighted and self.divisor is not None:
+        on_cpu = run.device.type == "cpu"
+        if on_cpu and self.ignore is None and not self.weighted and self.divisor is not None:
             return PlainSoftmaxLossKernel(wants, learns, self, self.divisor)
-        return SoftmaxLossKernel(wants, learns, self)
+        return SoftmaxLossKernel(wants, learns, self, on_cpu=on_cpu)

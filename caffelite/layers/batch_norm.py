@@ -80,6 +80,11 @@ class BatchNorm(Layer):
         ]
 
     @property
+    def capturable(self) -> bool:  # type: ignore[override]
+        """See the base.  With a scale of its own what is collected depends on whether it is the first batch."""
+        return not self.scaled
+
+    @property
     def collected(self) -> bool:
         """Whether mean and variance are those that were collected, not the batch's."""
         return self.phase == TEST if self.given is None else self.given

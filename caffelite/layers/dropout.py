@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..layerkit import Run, Shape, layer
@@ -49,16 +50,20 @@ class Dropout(Neuron):
         x = bottoms[0]
         if not self._drops:
             return (x if self.scales[1] == 1 else x * self.scales[1],)
-        return (x * self._mask(run, x),)
+        return (x * self._mask(run, x.shape).to(x.dtype),)
+
+    def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+        self._shape = bottoms[0]
+        return super().shapes(bottoms)
 
     @property
     def _drops(self) -> bool:
         return self.phase == TRAIN or bool(self.settings("dropout_param").sample_weights_test)
 
-    def _mask(self, run: Run, x: Tensor) -> Tensor:
-        """What x is multiplied by: 0, or the scale of what is kept."""
-        mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    def _mask(self, run: Run, shape: Shape) -> Tensor:
+        """What a bottom of this shape is multiplied by: 0, or the scale of what is kept."""
+        mask = torch.empty(shape, device=run.device)
         return mask.uniform_(generator=run.generator(self.name)).lt_(self.keep).mul_(self.scales[0])
 
     def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
-        return DropoutKernel(wants, learns, self._mask) if self._drops else None
+        return DropoutKernel(wants, learns, partial(self._mask, shape=self._shape)) if self._drops else None

@@ -1,4 +1,4 @@
-"""Work on tensors that is the same each time, taken down and then done without Python: what a CUDA graph is to a GPU.
+"""Work on tensors that is the same each time, taken down and then done without Python; on a GPU as a CUDA graph.
 
 Beneath Python a pass of a net is a row of torch's operators, and where shapes stay and no layer decides by values,
 always the same one.  In small nets what lies between operators takes as long as they do.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from .graphed import Graphed
 from .recording import Function, Recorder, Row, function
 
 Tensors = Sequence[torch.Tensor | None]
@@ -25,13 +26,19 @@ class Capture:
     It gives that up, and stays with Python, where the operators differ between the two times or may differ the next
     one, where inputs change their shapes, and after an error, which the work itself tells of better.
 
+    Args:
+        stay: so many of the last inputs are always the same, and hold other values at most.
+
     Attributes:
         replay: the work as a function of its inputs, once there is one.
         row, shapes: its operators, and those of the inputs, then.
+        lends: results are lent, until the next time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stay: int = 0) -> None:
         self.replay: Function | None = None
+        self.lends = False
+        self._stay = stay
         self._next = _ORDINARY
         self.row: Row | None = None
         self.shapes: list[torch.Size] = []
@@ -67,8 +74,12 @@ class Capture:
         else:
             self.shapes = [one.shape for one in inputs]
             self._next = _NEVER
-            self.replay = function(row, len(inputs))
+            self.replay = self._made(function(row, len(inputs)), inputs)
         return results
 
+    def _made(self, replay: Function | None, inputs: Sequence[torch.Tensor]) -> Function | None:
+        self.lends = replay is not None and any(one.is_cuda for one in inputs)
+        return Graphed(replay, self._stay) if replay is not None and self.lends else replay
+
     def _give_up(self) -> None:
-        self.replay, self.row, self._next = None, None, _NEVER
+        self.replay, self.row, self._next, self.lends = None, None, _NEVER, False

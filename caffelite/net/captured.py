@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import ref
 
 import torch
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Seen(NamedTuple):
-    """What a pass gave: its weighted loss, the values of the plan's outputs, and the gradients of parameters."""
+    """What a pass gave: its weighted loss, the values of the plan's outputs, and the gradients of parameters.  All but
+    the loss may be other values when the next one is made."""
 
     loss: torch.Tensor
     outputs: Tensors
@@ -55,11 +57,18 @@ class Captured:
     """
 
     def __init__(self, plan: FastPlan) -> None:
-        self._plan, net = plan, plan.net
-        self._forward, self._whole = Capture(), Capture()
-        self._read = [index for turn in plan.reading for index in turn.step.writes]
+        self._of, net = ref(plan), plan.net
+        self._beginnings = [*net.input_values.values(), *(index for turn in plan.reading for index in turn.step.writes)]
+        self._beginnings += [slot for slot, _ in plan.drawing]
         self._weights = list({id(blob.owner): blob.owner for row in net.rows for blob in row}.values())
+        self._forward, self._whole = Capture(len(self._weights)), Capture(len(self._weights))
         self.learned: list[tuple[Parameter, bool]] = []
+
+    @property
+    def _plan(self) -> FastPlan:
+        plan = self._of()  # which holds this: what a graph keeps on a GPU is free as soon as nobody has the plan
+        assert plan is not None
+        return plan
 
     @property
     def settled(self) -> bool:
@@ -76,13 +85,13 @@ class Captured:
 
     def with_updates(self, updates: Sequence[Following]) -> Iterations | None:
         """What makes passes forward and back and, as soon as a gradient is there, the update of its parameter; None
-        where passes are made in Python, or torch lacks the means.
+        where passes are made in Python, torch lacks the means, or a graph would keep the first numbers for good.
 
         Args:
             updates: for each parameter of the net.
         """
         row, places = self._whole.row, self.places()
-        if row is None or places is None:
+        if row is None or places is None or self._whole.lends:
             return None
         gradients = row.results[1 + len(self._plan.outputs) :]
         weights = {id(owner): Given(self._begun + index) for index, owner in enumerate(self._weights)}
@@ -113,10 +122,10 @@ class Captured:
 
     def seen(self, results: Tensors) -> Seen:
         """What a pass forward and back gave, which counts as made now."""
-        loss, *rest = results
-        count = len(self._plan.outputs)
+        count = 1 + len(self._plan.outputs)
+        (loss,) = _kept(results[:1], self._whole)
         self._plan.net.run.position += 1
-        return Seen(loss, rest[:count], rest[count:])  # type: ignore[arg-type]
+        return Seen(loss, results[1:count], results[count:])  # type: ignore[arg-type]
 
     def explain(self, table: Table, error: RuntimeError) -> CaffeliteError:
         """What to tell of an error of torch's in a pass: what a layer says to it, if it can be found."""
@@ -129,7 +138,8 @@ class Captured:
     def forward(self) -> tuple[torch.Tensor, Tensors]:
         """A pass: its weighted loss, and the values of outputs."""
         table = self._plan.begin(backward=False)
-        loss, *outputs = self._forward(self._inputs(table), lambda: self._computed(table))
+        results = self._forward(self._inputs(table), lambda: self._computed(table))
+        loss, *outputs = _kept(results, self._forward)
         self._plan.net.run.position += 1
         assert loss is not None
         return loss, outputs
@@ -141,14 +151,14 @@ class Captured:
 
     def show(self, seen: Seen) -> None:
         """Let blobs show the outputs, and add the gradients to those of the parameters."""
-        self._plan.tell(seen.outputs)
+        self._plan.tell(_kept(seen.outputs, self._whole))
+        lent = self._whole.lends
         for (parameter, own), gradient in zip(self.learned, seen.gradients, strict=True):
-            parameter.accumulate(gradient, own=own)
+            parameter.accumulate(gradient, own=own and not lent)
 
     def _inputs(self, table: Table) -> list[torch.Tensor]:
         """What a pass reads: what it begins with, and the weights."""
-        places = [*self._plan.net.input_values.values(), *self._read]
-        begun = [value for place in places if (value := table[place]) is not None]
+        begun = [value for place in self._beginnings if (value := table[place]) is not None]
         return [*begun, *(owner.tensor for owner in self._weights)]
 
     def _computed(self, table: Table) -> Tensors:
@@ -161,6 +171,11 @@ class Captured:
         self._plan.back(lambda *one: learned.append(one))
         self.learned = [(one, own and gradient.shape == one.tensor.shape) for one, gradient, own in learned]
         return [loss, *outputs, *(gradient for _, gradient, _ in learned)]
+
+
+def _kept(results: Tensors, capture: Capture) -> Tensors:
+    """Results that stay when the next pass is made."""
+    return [one if one is None else one.clone() for one in results] if capture.lends else results
 
 
 class Iterations:

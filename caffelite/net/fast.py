@@ -42,6 +42,7 @@ class FastPlan:
 
     Attributes:
         reading, computing: the turns of layers that read data, which come first; and all others.
+        drawing: those of layers that leave something to chance, and the slots where that is, behind all others.
         captured: makes passes without Python where all kernels allow it, but for the layers that read.
     """
 
@@ -66,6 +67,8 @@ class FastPlan:
         self.refused = [fault for faults in refusals(graph).values() for fault in faults]
         self.reading = [turn for turn in self.turns if isinstance(turn.step.node.layer, SourceLayer)]
         self.computing = [turn for turn in self.turns if not isinstance(turn.step.node.layer, SourceLayer)]
+        drawing = [turn for turn in self.computing if turn.kernel.draws is not None]
+        self.drawing = list(enumerate(drawing, len(self.slot)))
         self.captured = Captured(self) if _capturable(self) else None
         self._last: dict[int, torch.Tensor] = {}
         self._slopes: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
@@ -119,19 +122,23 @@ class FastPlan:
     # -- parts of a pass, for those that make it in their own way ---------------------------------------------------
 
     def begin(self, backward: bool) -> Table:
-        """The values that a pass begins with: what the net holds, and what is read."""
+        """The values that a pass begins with: what the net holds, what is read, and what chance decides."""
         if backward and self.refused:
             raise LayerError(self.refused)
         net = self.net
-        table: Table = [None] * len(self.slot)
+        table: Table = [None] * (len(self.slot) + len(self.drawing))
         for blob, value in net.input_values.items():
             table[value] = net.arranged(net.blobs[blob].data_mirror.tensor())
         self._run(self.reading, table, False)
+        for slot, turn in self.drawing:
+            table[slot] = turn.kernel.draws(net.run)  # type: ignore[misc]
         return table
 
     def compute(self, table: Table, backward: bool) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """The rest of a pass forward: its weighted loss, and the values of `outputs`."""
         keep = backward and self.trainable
+        for slot, turn in self.drawing:
+            turn.kernel.drawn, table[slot] = table[slot], None
         self._run(self.computing, table, keep)
         losses = [(table[index], weight) for index, weight in self.losses]
         loss = total_loss(losses, self.net.run.device)  # type: ignore[arg-type]
@@ -234,9 +241,8 @@ class FastPlan:
 
 
 def _capturable(plan: FastPlan) -> bool:
-    """Whether passes are the same operators each time.  Only the CPU has been measured."""
-    on_cpu = plan.net.run.device.type == "cpu"
-    return on_cpu and all(turn.kernel.capturable and not turn.step.varies for turn in plan.computing)
+    """Whether passes are the same operators each time."""
+    return all(turn.kernel.capturable and not turn.step.varies for turn in plan.computing)
 
 
 def accumulate(parameter: Parameter, gradient: torch.Tensor, own: bool) -> None:

@@ -6,6 +6,7 @@ no bit is another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +141,8 @@ class Recorder(TorchDispatchMode):
             return self._from.get(value) or Fixed(value)
         if isinstance(value, list | tuple):
             return tuple(self._named(one) for one in value)
+        if isinstance(value, float) and math.isnan(value):
+            return math.nan  # which in rows is equal to itself, as it is the same object
         if isinstance(value, float) and value in self._numbers:
             return self._numbers[value]
         if value is None or isinstance(value, _PLAIN):

@@ -93,7 +93,7 @@ class Stretch:
         solver.net.follow_inputs()
         solver.watch.before(Moment(solver.net))
         try:
-            with torch.no_grad():
+            with torch.no_grad(), solver.net.arithmetic():
                 for rate, step, numbers in due:
                     iterations = self._iterations(passes, seen, places)
                     if iterations is not None and numbers is not None:

@@ -142,6 +142,15 @@ def test_work_is_done_in_python_three_times() -> None:
     assert counted.capture.replay is not None
 
 
+def test_nan_is_the_same_number_each_time() -> None:
+    counted = Counted(lambda x: [torch.where(x > 0, x, float("nan"))])
+    for number in range(5):
+        torch.testing.assert_close(
+            counted(X + number), torch.where(X + number > 0, X + number, torch.nan), equal_nan=True
+        )
+    assert counted.times == 3
+
+
 def test_work_that_is_another_each_time_stays_in_python() -> None:
     numbers = iter(range(10))
     counted = Counted(lambda x: [x * next(numbers)])
@@ -227,6 +236,19 @@ NETS = {
         layer {{ name: "ave" type: "Pooling" bottom: "all" top: "p"
           pooling_param {{ pool: AVE kernel_size: 3 stride: 3 }} }}
         layer {{ name: "ip" type: "InnerProduct" bottom: "p" top: "score" {CLASSES} }}""",
+    "chance": f"""
+        layer {{ name: "c" type: "Convolution" bottom: "x" top: "c"
+          convolution_param {{ num_output: 4 kernel_size: 3 {FILLED} }} }}
+        layer {{ name: "lrn" type: "LRN" bottom: "c" top: "n" }}
+        layer {{ name: "d" type: "Dropout" bottom: "n" top: "n" }}
+        layer {{ name: "ip" type: "InnerProduct" bottom: "n" top: "i" {CLASSES} }}
+        layer {{ name: "e" type: "Dropout" bottom: "i" top: "score" dropout_param {{ dropout_ratio: 0.2 }} }}""",
+    "statistics": f"""
+        layer {{ name: "c" type: "Convolution" bottom: "x" top: "c"
+          convolution_param {{ num_output: 4 kernel_size: 3 {FILLED} }} }}
+        layer {{ name: "bn" type: "BatchNorm" bottom: "c" top: "c" }}
+        layer {{ name: "scale" type: "Scale" bottom: "c" top: "c" scale_param {{ bias_term: true }} }}
+        layer {{ name: "ip" type: "InnerProduct" bottom: "c" top: "score" {CLASSES} }}""",
     "a shared weight": """
         layer { name: "h" type: "InnerProduct" bottom: "x" top: "h" param { name: "w" } param { name: "b" }
           inner_product_param { num_output: 8 axis: 3 weight_filler { type: "xavier" } } }
@@ -258,7 +280,7 @@ def test_a_net_computes_the_same_to_the_bit(name: str, monkeypatch: pytest.Monke
             if number != 3:  # then gradients add up
                 net.clear_gradients()
             values.append(float(net.forward_backward()))
-            values += [parameter.diff.copy() for parameter in net.parameters]
+            values += [each.copy() for parameter in net.parameters for each in (parameter.data, parameter.diff)]
             values.append(net.output_values())
         assert net.run.position == 5
         found.append(values)
@@ -358,11 +380,11 @@ def test_what_is_said_of_a_forward_is_not_said_of_another() -> None:
 @pytest.mark.parametrize(
     "layer",
     [
-        'layer { name: "d" type: "Dropout" bottom: "h" top: "h" }',
+        'layer { name: "d" type: "Insanity" bottom: "h" top: "h" }',
         'layer { name: "d" type: "Python" bottom: "h" top: "h" python_param { module: "m" layer: "L" } }',
-        'layer { name: "d" type: "BatchNorm" bottom: "h" top: "h" }',
+        'layer { name: "d" type: "BatchNorm" bottom: "h" top: "h" batch_norm_param { scale_bias: true } }',
     ],
-    ids=["chance", "code of somebody's", "statistics that are collected"],
+    ids=["chance in a layer", "code of somebody's", "a first batch that counts otherwise"],
 )
 def test_nets_are_not_captured_with(layer: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     code = "import caffelite as caffe\nclass L(caffe.Layer):\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ class Kernel:
         own_tops: its tops lie in memory that is nobody else's.
         own_gradients: so do the gradients that it gives; the plan may write over them then.
         capturable: in passes of the same shapes it calls the same operators with the same numbers: nothing depends on
-            values, on chance, or on how many passes there were.  A plan may take them down then, and do without Python.
+            values, on chance but for what it `draws`, or on how many passes there were.  A plan may take them down
+            then, and do without Python.
+        draws: gives what chance decides in a pass; a plan asks for it before the pass, and puts it into `drawn`.  None:
+            nothing is left to chance.
         overwrites: forward may compute into the memory of its only bottom.  A plan that allows it sets it.
         can_overwrite: it makes use of that.
         seen: what lies in the layer's blob by now, where its backward is to read that instead of what forward gave
@@ -44,6 +47,8 @@ class Kernel:
     overwrites = False
     rereads = False
     seen: Tensor | None = None
+    draws: Callable[[Run], Tensor] | None = None
+    drawn: Tensor | None = None
 
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool]) -> None:
         self.wants, self.learns = tuple(wants), tuple(learns)

@@ -31,6 +31,7 @@ class Kept:
 
 class FunctionKernel(Kernel):
     """One bottom, one top, no weights: `function.forward(ctx, x, *settings)` and its `backward`, which reads no top.
+    Neither looks at values.
 
     Args:
         function: an `autograd.Function`.
@@ -38,6 +39,7 @@ class FunctionKernel(Kernel):
     """
 
     reads_tops = False
+    capturable = True
 
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool], function: Any, settings: Sequence[Any]) -> None:
         super().__init__(wants, learns)

@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 
 
 class DropoutKernel(Kernel):
-    """y = x · mask, `draw(run, x)` being the mask."""
+    """y = x · mask, `draws(run)` being the mask."""
 
     reads_tops = False
     can_overwrite = True
+    capturable = True
 
-    def __init__(self, wants: Sequence[bool], learns: Sequence[bool], draw: Callable[[Run, Tensor], Tensor]) -> None:
+    def __init__(self, wants: Sequence[bool], learns: Sequence[bool], draws: Callable[[Run], Tensor]) -> None:
         super().__init__(wants, learns)
-        self._draw = draw
+        self.draws = draws
         self._mask: Tensor | None = None
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
         x = bottoms[0]
-        mask = self._draw(run, x)
+        assert self.drawn is not None
+        mask, self.drawn = self.drawn.to(x.dtype), None
         self._mask = mask if keep else None
         return (x.mul_(mask) if self.overwrites else x * mask,)
 
@@ -38,4 +40,4 @@ class DropoutKernel(Kernel):
         return (gradient.mul_(mask) if owned else gradient * mask,), ()
 
     def forget(self) -> None:
-        self._mask = None
+        self._mask = self.drawn = None

@@ -51,7 +51,7 @@ class InnerProductKernel(Kernel):
         super().__init__(wants, learns)
         self.first, self.transpose = first, transpose
         self._turns = on_cpu and not transpose
-        self._reuses = learns[0] and count >= _LARGE
+        self._reuses = on_cpu and learns[0] and count >= _LARGE
         self.capturable = not self._reuses
         self._spare: Tensor | None = None
         self._kept: tuple[Tensor, Tensor, tuple[int, ...]] | None = None

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
 
 class SoftmaxLossKernel(Kernel):
-    """−Σ w·log p[label] / normaliser; the layer knows labels, weights and normaliser."""
+    """−Σ w·log p[label] / normaliser; the layer knows labels, weights and normaliser.
+
+    Args:
+        on_cpu: that is where it computes, so that labels are looked at.
+    """
 
     reads_tops = False
 
-    def __init__(self, wants: Sequence[bool], learns: Sequence[bool], layer: SoftmaxLoss) -> None:
+    def __init__(self, wants: Sequence[bool], learns: Sequence[bool], layer: SoftmaxLoss, *, on_cpu: bool) -> None:
         super().__init__(wants, learns)
         self.layer = layer
+        self.capturable = not on_cpu
         self._kept: Kept | None = None
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
@@ -47,10 +52,9 @@ class SoftmaxLossKernel(Kernel):
 class PlainSoftmaxLossKernel(SoftmaxLossKernel):
     """The same where every label counts as one, on the CPU: whether labels are classes shows when their p is taken."""
 
-    capturable = True
-
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool], layer: SoftmaxLoss, divisor: float) -> None:
-        super().__init__(wants, learns, layer)
+        super().__init__(wants, learns, layer, on_cpu=True)
+        self.capturable = True
         shape, self._axis, self._divisor = layer.label_shape, layer.index, divisor
         self._shape = (*shape[: self._axis], 1, *shape[self._axis :])
         self._by = torch.tensor(-divisor)  # a tensor is quicker to divide by than a number

@@ -20,7 +20,7 @@ _Layout = tuple[Sequence[int], Sequence[int]]
 """Shape and strides."""
 
 
-_untouched: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+_untouched: dict[torch.dtype, Tensor] = {}
 _MANY = 1 << 17
 _LEAST = 16 << 20
 """Values: so much memory the C library asks the system for, and the system gives it when it is touched."""
@@ -29,13 +29,13 @@ _LEAST = 16 << 20
 def lying(shape: Sequence[int], stride: Sequence[int], like: Any) -> Tensor:
     """Memory that nobody reads: the backwards of torch's pooling ask for the bottom, and look only at how it lies.
 
-    It is always the same, for on the processor memory costs nothing until it is touched.
+    On the processor it is always the same, for there memory costs nothing until it is touched.
     """
-    count, kind = math.prod(shape), (like.device, like.dtype)
-    there = _untouched.get(kind)
+    if like.device.type != "cpu":
+        return torch.empty_strided(shape, stride, dtype=like.dtype, device=like.device)
+    count, there = math.prod(shape), _untouched.get(like.dtype)
     if there is None or there.numel() < count:
-        least = _LEAST if like.device.type == "cpu" else 0
-        there = _untouched[kind] = torch.empty(max(count, least), dtype=like.dtype, device=like.device)
+        there = _untouched[like.dtype] = torch.empty(max(count, _LEAST), dtype=like.dtype)
     return there.as_strided(shape, stride)
 
 
