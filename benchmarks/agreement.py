@@ -35,8 +35,8 @@ def names(model: nn.Module, net: Net) -> dict[str, str | tuple[str, str]]:
 
 
 def start_equal(model: nn.Module, net: Net) -> nn.Module:
-    """Give the model the weights of a net."""
-    model.load_state_dict(to_state_dict(net, names(model, net)))
+    """Give the model the weights of a net, where they lie."""
+    model.to(net.run.device).load_state_dict(to_state_dict(net, names(model, net)))
     return model
 
 
@@ -61,6 +61,7 @@ def train_alike(files: Files) -> str:
     work, (count, most) = files.work, files.work.alike
     solver = files.make_solver(files.net(dropout=False))
     try:
+        work.arithmetic()
         batches = (files.batches(solver.net) * count)[:count]
         step = training_step(work, without_dropout(start_equal(work.model(), solver.net)))
         theirs, ours = [step(*batch).item() for batch in batches], []

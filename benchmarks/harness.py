@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 Turn = Callable[[int], float]
 """Makes so many iterations, and says how many seconds they took."""
 
@@ -59,6 +61,8 @@ def clocked(run: Callable[[int], object]) -> Turn:
     def turn(iterations: int) -> float:
         start = time.perf_counter()
         run(iterations)
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         return time.perf_counter() - start
 
     return turn

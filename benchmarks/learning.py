@@ -40,7 +40,7 @@ MakeStep = Callable[..., Step]
 def train(name: str, work: Work, bench: Bench, folder: Path) -> Result:
     """Iterations of a solver, data and display included, against loops with batches that are ready."""
     files, ways = Files(work, folder), FOR_SMALL if work.images else FOR_VECTORS
-    tuned = {f"{way}, fused SGD": way for way in wanted(ways, bench.compiling)}
+    tuned = {f"{way}, fused SGD": way for way in wanted(ways, bench.compiling, work.on_gpu)}
     step = partial(training_step, fused=True)
     original = bench.original.training(files) if bench.original else None
     return _race(name, files, bench, partial(_solver, files), (training_step, step), tuned, original)
@@ -49,7 +49,7 @@ def train(name: str, work: Work, bench: Bench, folder: Path) -> Result:
 def pass_both_ways(name: str, work: Work, bench: Bench, folder: Path) -> Result:
     """Forward and backward of a net whose batch is ready."""
     files = Files(work, folder)
-    tuned = {str(way): way for way in wanted(FOR_LARGE, bench.compiling)}
+    tuned = {str(way): way for way in wanted(FOR_LARGE, bench.compiling, work.on_gpu)}
     original = bench.original.passes(files) if bench.original else None
     return _race(name, files, bench, partial(_net, files), (passing_step, passing_step), tuned, original)
 
@@ -88,6 +88,7 @@ def _net(files: Files) -> Made:
 def _by_hand(files: Files, make_step: MakeStep, way: Way, tuned: bool) -> Made:
     """A script one would write: simply, or in a way that is for speed."""
     work = files.work
+    work.arithmetic()
     net = files.make_net(files.net(), TRAIN)
     batches = way.arranged(files.batches(net))
     model = way.apply(start_equal(((work.tuned if tuned else None) or work.model)(), net))
@@ -103,6 +104,7 @@ def _expect_same_model(files: Files) -> None:
     net = files.make_net(files.net(), TRAIN)
     x, labels = files.batches(net)[0]
     with torch.no_grad():
+        work.arithmetic()
         models = [start_equal(make(), net).eval() for make in (work.tuned, work.model)]
         ours, theirs = (float(work.criterion(model(x), labels)) for model in models)
     net.close()

@@ -61,12 +61,22 @@ FOR_VECTORS = Way(), Way(compiled={})
 FOR_LARGE = Way(channels_last=True), Way(channels_last=True, compiled={})
 FOR_SMALL = *FOR_LARGE, Way(compiled={})
 FOR_TESTS = *FOR_LARGE, Way(channels_last=True, compiled={"freezing": True})
+WITH_GRAPHS = Way(compiled={"triton.cudagraphs": True})
+"""On a GPU, in place of compiling alone."""
+
+
+def _loss(work: Work, model: nn.Module, way: Way) -> Callable[..., Tensor]:
+    def loss(x: Tensor, labels: Tensor) -> Tensor:
+        with work.rounding():
+            return work.criterion(model(x), labels)
+
+    return way.made(loss)
 
 
 def training_step(work: Work, model: nn.Module, way: Way = PLAIN_WAY, **options: Any) -> Step:
     """Forward, backward, and SGD's update."""
     optimizer = work.optimizer(model, **options)
-    forward = way.made(lambda x, labels: work.criterion(model(x), labels))
+    forward = _loss(work, model, way)
 
     def step(x: Tensor, labels: Tensor) -> Tensor:
         optimizer.zero_grad()
@@ -80,7 +90,7 @@ def training_step(work: Work, model: nn.Module, way: Way = PLAIN_WAY, **options:
 
 def passing_step(work: Work, model: nn.Module, way: Way = PLAIN_WAY) -> Step:
     """Forward and backward."""
-    forward = way.made(lambda x, labels: work.criterion(model(x), labels))
+    forward = _loss(work, model, way)
 
     def step(x: Tensor, labels: Tensor) -> Tensor:
         model.zero_grad()
@@ -163,6 +173,7 @@ def ready(way: Way, step: Callable[..., object], batches: Batches) -> str | None
     return f"{way}: compiled in {time.perf_counter() - start:.0f} s"
 
 
-def wanted(ways: Sequence[Way], compiling: bool) -> list[Way]:
-    """Those of the ways that may be tried."""
-    return [way for way in ways if compiling or way.compiled is None]
+def wanted(ways: Sequence[Way], compiling: bool, on_gpu: bool) -> list[Way]:
+    """Those of the ways that may be tried; on a GPU with memory in its usual order, and CUDA graphs, too."""
+    more = [way for way in (Way(), WITH_GRAPHS) if on_gpu and way not in ways]
+    return [way for way in (*ways, *more) if compiling or way.compiled is None]

@@ -19,9 +19,10 @@ FIRST, PLAIN, ORIGINAL = "caffelite", "plain PyTorch", "the original"
 """Contenders, as results name them."""
 
 
-def machine() -> str:
+def machine(device: str = "cpu") -> str:
     """What computes, and with what."""
-    return f"{torch.get_num_threads()} threads, torch {torch.__version__}, {cpu()}"
+    where = cpu() if device == "cpu" else f"{torch.cuda.get_device_name()}, {cpu()}"
+    return f"{torch.get_num_threads()} threads, torch {torch.__version__}, {where}"
 
 
 def setting(**more: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .work import Files, Work
 def test(name: str, work: Work, bench: Bench, folder: Path) -> Result:
     """Batches of a test, with losses and accuracies told of each."""
     files = Files(work, folder)
+    work.arithmetic()
     weights = _weights(files)
     net = _net(files, weights)
     try:
@@ -40,7 +41,7 @@ def test(name: str, work: Work, bench: Bench, folder: Path) -> Result:
         agreed = expect_equal("outputs", ours, sorted(bench.original.outputs(files, weights)))
         notes.append(f"outputs agree with the original's to {agreed:.0e}")
     makers = {FIRST: partial(_scored, files, weights), PLAIN: partial(_by_hand, files, weights, ours, None)}
-    ways = wanted(FOR_TESTS, bench.compiling)
+    ways = wanted(FOR_TESTS, bench.compiling, work.on_gpu)
     tuned = {f"{way}, folded": partial(_by_hand, files, weights, ours, way) for way in ways}
     original = bench.original.testing(files, weights) if bench.original else None
     return meet(name, bench, makers, tuned, original, notes)
@@ -73,6 +74,7 @@ def _scored(files: Files, weights: Path) -> Made:
 def _by_hand(files: Files, weights: Path, expected: list[float], way: Way | None) -> Made:
     """A script one would write: simply, or in a way that is for speed."""
     work, net = files.work, _net(files, weights)
+    work.arithmetic()
     if way is None:
         way, model = PLAIN_WAY, start_equal(work.model(), net).eval()
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from caffelite import assembly, prototxt
 from caffelite.logs import GlogText
 from caffelite.net import Net
-from caffelite.proto import NetParameter
+from caffelite.proto import TRAIN, NetParameter, SolverParameter
 from caffelite.solver import Solver
 
 from .sources import Source
@@ -40,6 +41,7 @@ class Work:
         biases: what a bias's rate and decay are multiplied by.
         images: layers keep them as such, so that their memory order matters.
         alike: in how many iterations losses are to agree, and how well; rounding grows with both depth and time.
+        device, precision: where it is computed, and in what (the solver's `precision`).
     """
 
     net: Path
@@ -55,6 +57,21 @@ class Work:
     biases: tuple[float, float] = (1.0, 1.0)
     images: bool = True
     alike: tuple[int, float] = (10, 1e-4)
+    device: str = "cpu"
+    precision: str = "FLOAT32"
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device != "cpu"
+
+    def arithmetic(self) -> None:
+        """Let torch compute by hand with what this precision allows, from now on."""
+        matrices, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+        matrices.allow_tf32 = convolutions.allow_tf32 = self.precision != "FLOAT32"
+
+    def rounding(self) -> AbstractContextManager[object]:
+        """Where a loop computes by hand in this precision."""
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "BF16")
 
     def optimizer(self, model: nn.Module, **options: Any) -> torch.optim.SGD:
         """SGD with the rates of the prototxt."""
@@ -106,7 +123,9 @@ class Files:
             "solver",
             f'net: "{net}"\nbase_lr: {work.rate}\nlr_policy: "fixed"\nmomentum: {work.momentum}\n'
             f"weight_decay: {work.decay}\ndisplay: {display}\nmax_iter: {max_iter}\nrandom_seed: {SEED}\n"
-            f'snapshot_prefix: "{self.folder}/run"\nsnapshot_after_train: false\nsolver_mode: CPU\n',
+            f'snapshot_prefix: "{self.folder}/run"\nsnapshot_after_train: false\n'
+            f"solver_mode: {'GPU' if work.on_gpu else 'CPU'}\n"
+            f"{'' if work.precision == 'FLOAT32' else f'precision: {work.precision}'}\n",
         )
 
     def log(self, name: str) -> Any:
@@ -115,17 +134,25 @@ class Files:
 
     def make_solver(self, net: Path) -> Solver:
         """The solver as `caffelite train` makes it, with its checks, its data at hand."""
-        solver = assembly.make_solver(assembly.read_solver(self.solver(net)), on_nan="stop")
+        solver = assembly.make_solver(assembly.read_solver(self.solver(net)), device=self.device, on_nan="stop")
         solver.sinks.append(GlogText(self.log("caffelite")))
         self.work.source.fill(solver.net, self.work.batch)
         return solver
 
     def make_net(self, net: Path, phase: int, weights: Sequence[str] = ()) -> Net:
         """The net alone, its data at hand."""
-        made = assembly.load_net(net, phase, weights=weights, seed=SEED)
+        made = assembly.load_net(net, phase, weights=weights, device=self.device, seed=SEED)
         self.work.source.fill(made, self.work.batch)
+        if phase == TRAIN:
+            made.precision = SolverParameter.Precision.Value(self.work.precision)
         return made
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return torch.device(self.work.device, 0) if self.work.on_gpu else torch.device("cpu")
 
     def batches(self, net: Net) -> list[tuple[Tensor, Tensor]]:
         """What a net reads first."""
-        return self.work.source.batches(net, self.work.batch)
+        there = self.work.source.batches(net, self.work.batch)
+        return [(x.to(self.device), labels.to(self.device)) for x, labels in there]
