@@ -113,12 +113,12 @@ def close(name: str, got: Any, want: Any, tol: dict[str, float]) -> float:
 class Run:
     """A net made for a case, and the arrays it gives, by their names in the recording."""
 
-    def __init__(self, case: Case, arrays: Arrays, message: Any, *, observed: bool) -> None:
+    def __init__(self, case: Case, arrays: Arrays, message: Any, *, observed: bool, device: str = "cpu") -> None:
         self.case, self.arrays, self.found = case, arrays, {}
         phase = TEST if case.entry["phase"] == "TEST" else TRAIN
         level, stages = case.entry.get("level"), case.entry.get("stages") or ()
         graph = assembly.build_graph(assembly.NetFile(message), state_of(message, phase, level, stages))
-        self.net = Net(graph, seed=1, observed=observed)
+        self.net = Net(graph, torch.device(device), seed=1, observed=observed)
         for layer, slot, values in self.parameters("param"):
             self.net.params[layer][slot].data[...] = values
         if "mem/data" in arrays:
@@ -143,7 +143,7 @@ class Run:
                 self.net.blobs[target].data[...] = values
 
     def keep_outputs(self, suffix: str, loss: Any, blobs: Any) -> None:
-        self.found[f"loss{suffix}"] = loss.numpy()
+        self.found[f"loss{suffix}"] = loss.cpu().numpy()
         for blob in blobs:
             self.found[f"out{suffix}/{blob}"] = self.net.blobs[blob].data.copy()
         for layer, slot, _ in self.parameters(f"param_after{suffix}"):
@@ -170,10 +170,10 @@ def steps(case: Case) -> Iterator[tuple[str, str | None]]:
         yield suffix, suffix if each and case.entry["backward"] else "" if last else None
 
 
-def observe(case: Case, arrays: Arrays) -> Arrays:
+def observe(case: Case, arrays: Arrays, device: str = "cpu") -> Arrays:
     """What the observed plan gives: every blob and every gradient."""
     with placed(case) as path:
-        run = Run(case, arrays, assembly.read_net(path).message, observed=True)
+        run = Run(case, arrays, assembly.read_net(path).message, observed=True, device=device)
         net = run.net
         for suffix, backward in steps(case):
             run.feed(f"in{suffix}")
@@ -191,21 +191,21 @@ def observe(case: Case, arrays: Arrays) -> Arrays:
     return run.found
 
 
-def train(case: Case, arrays: Arrays) -> Arrays:
+def train(case: Case, arrays: Arrays, device: str = "cpu") -> Arrays:
     """What the fast plan gives: losses and outputs, and gradients of all parameters."""
     with placed(case) as path:
         message = assembly.read_net(path).message
-        run = Run(case, arrays, message, observed=False)
+        run = Run(case, arrays, message, observed=False, device=device)
         for suffix, _ in steps(case):
             run.feed(f"in{suffix}")
             run.keep_outputs(suffix, run.net.forward(), run.net.graph.outputs)
         run.close(path.parent)
         if case.entry.get("backward"):
-            run.found |= _gradients(case, arrays, message)
+            run.found |= _gradients(case, arrays, message, device)
     return run.found
 
 
-def _gradients(case: Case, arrays: Arrays, message: Any) -> Arrays:
+def _gradients(case: Case, arrays: Arrays, message: Any, device: str) -> Arrays:
     starts = sorted({key.partition("/")[2] for key in arrays if key.startswith("topdiff")})
     free = [blob for blob in starts if blob not in case.entry.get("loss_weights", ())]
     if free and not message.force_backward:
@@ -217,7 +217,7 @@ def _gradients(case: Case, arrays: Arrays, message: Any) -> Arrays:
     ]
     shapes = {blob: arrays[f"in/{blob}"].shape for blob in learned}
     tops = {f"{blob}/weight": arrays[f"topdiff/{blob}"].shape for blob in free}
-    run = Run(case, arrays, learning(message, shapes, tops), observed=False)
+    run = Run(case, arrays, learning(message, shapes, tops), observed=False, device=device)
     for suffix, backward in steps(case):
         run.feed(f"in{suffix}")
         for blob in learned:

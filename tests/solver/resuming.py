@@ -113,5 +113,7 @@ def solver_of(path: Path) -> tuple[Solver, Told]:
 
 def whole(solver: Solver) -> bytes:
     """Weights and history, bit for bit."""
-    values = [parameter.data for parameter in solver.net.parameters] + [slot.numpy() for slot in solver.rule.history]
+    values = [parameter.data for parameter in solver.net.parameters] + [
+        slot.cpu().numpy() for slot in solver.rule.history
+    ]
     return b"".join(np.ascontiguousarray(value).tobytes() for value in values)

@@ -1,0 +1,130 @@
+"""Passes as CUDA graphs: to the bit what they are in Python, and left where they cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from caffelite.net import Net
+from caffelite.net.capture import Capture
+from caffelite.net.graphed import Graphed
+from caffelite.proto import TEST, SolverParameter
+
+from ..net.test_capture import ACCURACY, END, INPUTS, NETS, X, batch, in_python
+from ..nets import net_of
+
+if not torch.cuda.is_available():
+    pytest.skip("needs a GPU", allow_module_level=True)
+
+GPU = torch.device("cuda", 0)
+
+
+def trained(net: Net, count: int = 7) -> list[Any]:
+    """What some passes give; before the sixth, gradients stay."""
+    values: list[Any] = []
+    for number in range(count):
+        batch(net, number)
+        if number != 5:
+            net.clear_gradients()
+        values.append(net.forward_backward())
+        values += [parameter.diff.copy() for parameter in net.parameters]
+        values.append(net.output_values())
+    return [float(value) if isinstance(value, torch.Tensor) else value for value in values]
+
+
+@pytest.mark.parametrize("precision", ["FLOAT32", "TF32", "BF16"])
+@pytest.mark.parametrize("name", NETS)
+def test_training_is_the_same_to_the_bit(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = SolverParameter.Precision.Value(precision)
+    first, second = (net_of(INPUTS + NETS[name] + END, device=GPU, precision=kind) for _ in range(2))
+    mine = trained(first)
+    in_python(monkeypatch)
+    np.testing.assert_equal(mine, trained(second))
+    assert first.fast_plan.captured is not None
+    assert isinstance(first.fast_plan.captured._whole.replay, Graphed)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_so_is_a_test(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for _ in range(2):
+        net, values = net_of(INPUTS + NETS[name] + END + ACCURACY, TEST, device=GPU), []
+        for number in range(6):
+            batch(net, number)
+            net.forward()
+            values.append(net.output_values())
+        found.append(values)
+        in_python(monkeypatch)
+    assert found[0] == found[1]
+    assert len({str(values) for values in found[0]}) == 6
+
+
+@pytest.mark.parametrize("name", sorted({*NETS} - {"chance"}))  # which is another one on each kind of device
+def test_it_is_nearly_what_the_cpu_gives(name: str) -> None:
+    nets = [net_of(INPUTS + NETS[name] + END, device=device) for device in (GPU, torch.device("cpu"))]
+    for number in range(6):
+        for net in nets:
+            batch(net, number)
+            net.clear_gradients()
+        losses = [float(net.forward_backward()) for net in nets]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for mine, other in zip(nets[0].parameters, nets[1].parameters, strict=True):
+        np.testing.assert_allclose(mine.diff, other.diff, rtol=1e-4, atol=1e-6)
+
+
+def test_losses_that_are_kept_stay() -> None:
+    net = net_of(INPUTS + NETS["two layers"] + END, device=GPU)
+    losses, told = [], []
+    for number in range(8):
+        batch(net, number)
+        losses.append(net.forward_backward())
+        told.append(losses[-1].item())
+    assert [loss.item() for loss in losses] == told
+    assert len(set(told)) == 8
+
+
+def test_weights_in_another_place_are_heeded() -> None:
+    net = net_of(INPUTS + NETS["two layers"] + END, device=GPU)
+    batch(net, 0)
+    losses = [float(net.forward_backward()) for _ in range(5)]
+    for parameter in net.parameters:
+        parameter.become(torch.nn.Parameter(torch.zeros_like(parameter.tensor)))
+    net.clear_gradients()
+    assert len(set(losses)) == 1
+    assert float(net.forward_backward()) == pytest.approx(np.log(5), rel=1e-6)
+    for parameter in net.parameters:
+        parameter.tensor.data.fill_(1)
+    assert float(net.forward_backward()) == pytest.approx(np.log(5), rel=1e-5)
+
+
+def test_a_label_that_is_no_class_gives_no_number() -> None:
+    net = net_of(INPUTS + NETS["one layer"] + END, device=GPU)
+    batch(net, 0)
+    for _ in range(5):
+        net.forward_backward()
+    net.blobs["label"].data[7] = 5
+    assert np.isnan(float(net.forward_backward()))
+    net.blobs["label"].data[7] = 4
+    assert np.isfinite(float(net.forward_backward()))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: [x * 2 if float(x.sum()) > 0 else x],
+        lambda x: [x + torch.rand(3, 4, device=x.device)],
+        lambda x: [x + torch.from_numpy(x.cpu().numpy()).to(x.device)],
+        lambda x: [x[x > 0]],
+    ],
+    ids=["a decision", "chance", "the host", "sizes by values"],
+)
+def test_there_is_no_graph_of(work: Any) -> None:
+    capture, x = Capture(), X.to(GPU)
+    for _ in range(5):
+        with torch.no_grad():
+            capture([x], lambda: work(x))
+    assert capture.replay is None
+    assert float((x + 1).sum()) == float(X.sum()) + 12
