@@ -10,11 +10,14 @@ from .. import ops
 from ..errors import Fault
 from ..layerkit import Layer, Run, Shape, WeightSpec, layer
 from ..layerkit.base import torch
+from ..layerkit.kernels.normalized import NormalizedKernel
 from ..layerkit.weights import filled
 from ..proto import TEST
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..layerkit.kernels import Kernel
 
 _SCALE_FILLERS = ("scale_filler", "bias_filler")
 _LEAST_EPS = 1e-5
@@ -128,7 +131,7 @@ class BatchNorm(Layer):
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         statistics, learned = [weight.detach() for weight in weights[:3]], weights[3:]
         if self.collected:
-            mean, variance = _divided(*statistics)
+            mean, variance = self.so_far(statistics)
             return (ops.normalization.by_statistics(bottoms[0], mean, variance, self.eps, *learned),)
         size = self.settings("batch_norm_param").stats_batch_size
         parts = [self._part(part, statistics, learned, run) for part in bottoms[0].split(size or len(bottoms[0]))]
@@ -138,14 +141,27 @@ class BatchNorm(Layer):
         """x by its own mean and variance, which are collected."""
         y, *found = ops.normalization.by_batch(x, self.eps, *learned)
         if not self.scaled:
-            for weight, new in zip(statistics, (*found, 1), strict=True):
-                weight.mul_(self.fraction).add_(new)
+            self.collect(statistics, *found)
             return y
         stays, before = self.fraction if run.position else 0.0, _divided(*statistics)
         for weight, old, new in zip(statistics, before, found, strict=False):
             weight.copy_(old * stays + new * (1 - stays))
         statistics[2].fill_(1)
         return y
+
+    def so_far(self, statistics: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Mean and variance that were collected."""
+        return _divided(*statistics)
+
+    def collect(self, statistics: Sequence[Tensor], mean: Tensor, variance: Tensor) -> None:
+        """Add those of a batch to what was collected, as the original does."""
+        news: tuple[Tensor | int, ...] = mean, variance, 1
+        for weight, new in zip(statistics, news, strict=True):
+            weight.mul_(self.fraction).add_(new)
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        parts = not self.collected and self.settings("batch_norm_param").stats_batch_size
+        return None if self.scaled or parts else NormalizedKernel(wants, learns, self)
 
 
 def _divided(mean: Tensor, variance: Tensor, amount: Tensor) -> tuple[Tensor, Tensor]:

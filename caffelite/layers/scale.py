@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from ..layerkit import Layer, Run, Shape, between, exactly, layer
 from ..layerkit.broadcast import aligned, covered
+from ..layerkit.kernels.normalized import ScaledKernel
 from ..layerkit.weights import filled
 from ..proto import FillerParameter
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ..layerkit.kernels import Kernel
 
 
 @layer("Scale")
@@ -52,12 +55,17 @@ class Scale(Layer):
 
     def shapes(self, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         self.aligned = aligned(self, bottoms, "scale_param")
+        learned = len(bottoms) == 1 and len(self.weights[0].shape) == 1
+        self.by_channel = learned and len(self.aligned) == len(bottoms[0]) - 1
         return [bottoms[0]]
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor]) -> Sequence[Tensor]:
         factor, *offset = (*bottoms[1:], *weights)
         y = bottoms[0] * factor.reshape(self.aligned)
         return (y.add_(offset[0].reshape(self.aligned)) if offset else y,)
+
+    def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
+        return ScaledKernel(wants, learns) if self.by_channel else None
 
     def scratch(self, bottoms: Sequence[Tensor], gradient: Tensor) -> Tensor | None:
         factor = bottoms[1].shape if len(bottoms) > 1 else self.weights[0].shape

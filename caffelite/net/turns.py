@@ -12,6 +12,7 @@ import torch
 
 from ..layerkit.kernels import Kernel
 from ..layerkit.kernels.convolved import ConvolutionKernel
+from ..layerkit.kernels.normalized import NormalizedKernel, ScaledKernel
 from ..layerkit.kernels.pooled_convolution import PooledConvolutionKernel
 from ..layerkit.kernels.rectified import ReLUKernel
 from ..layerkit.kernels.rounded import RoundedKernel
@@ -57,15 +58,15 @@ def _readers(turns: Sequence[Turn]) -> Counter[int]:
 
 
 def joined(turns: Sequence[Turn], kept: set[int] | frozenset[int]) -> list[Turn]:
-    """The turns, with one in place of a convolution, its ReLU if there is one, and its maxima, where nobody else reads
-    what lies between.
+    """The turns, with one in place of a convolution, its ReLU if there is one, and its maxima, or of a BatchNorm with
+    its Scale, where nobody else reads what lies between.
 
     Args:
         kept: slots that somebody reads besides.
     """
     readers, result = _readers(turns), list[Turn]()
     for turn in turns:
-        parts = _convolution_before(turn, result)
+        parts = [*_convolution_before(turn, result), *_normalization_before(turn, result)]
         between = {index for part in parts for index in part.step.writes}
         if parts and between.isdisjoint(kept) and all(readers[index] == 1 for index in between):
             del result[-len(parts) :]
@@ -86,15 +87,34 @@ def _convolution_before(turn: Turn, before: Sequence[Turn]) -> Sequence[Turn]:
     return parts if plain and follow and isinstance(parts[0].kernel, ConvolutionKernel) else ()
 
 
+def _normalization_before(turn: Turn, before: Sequence[Turn]) -> Sequence[Turn]:
+    """The turn right before one that scales, if that normalizes and can scale as well; or none."""
+    if not isinstance(turn.kernel, ScaledKernel) or not before:
+        return ()
+    last = before[-1]
+    plain = isinstance(last.kernel, NormalizedKernel) and len(last.nodes) == 1 and last.step.writes == turn.step.reads
+    return [last] if plain and not last.step.looks_up and not turn.step.looks_up else ()
+
+
 def _as_one(chain: Sequence[Turn], between: set[int]) -> Turn:
-    """One turn for a convolution, perhaps a ReLU, and maxima."""
+    """One turn for several whose weights lie one behind the other."""
     first, last = chain[0], chain[-1]
-    assert isinstance(first.kernel, ConvolutionKernel)
-    assert isinstance(last.kernel, MaxPoolKernel)
-    kernel = PooledConvolutionKernel(first.kernel, last.kernel, rectified=len(chain) > 2)
+    weights = [weight for one in chain for weight in one.step.weights]
     frees = [index for one in chain for index in one.step.frees if index not in between]
-    step = replace(first.step, writes=last.step.writes, frees=frees)
-    return Turn(step, kernel, first.back, first.learning, tuple(node for one in chain for node in one.nodes))
+    step = replace(first.step, writes=last.step.writes, weights=weights, frees=frees)
+    learning = [parameter for one in chain for parameter in one.learning]
+    nodes = tuple(node for one in chain for node in one.nodes)
+    return Turn(step, _kernel([one.kernel for one in chain]), any(one.back for one in chain), learning, nodes)
+
+
+def _kernel(kernels: Sequence[Kernel]) -> Kernel:
+    """One kernel for a convolution, perhaps a ReLU, and maxima; or for a BatchNorm and its Scale."""
+    first, last = kernels[0], kernels[-1]
+    if isinstance(first, NormalizedKernel) and isinstance(last, ScaledKernel):
+        return first.scaled_by(last)
+    assert isinstance(first, ConvolutionKernel)
+    assert isinstance(last, MaxPoolKernel)
+    return PooledConvolutionKernel(first, last, rectified=len(kernels) > 2)
 
 
 def rounded(turn: Turn) -> Kernel:

@@ -38,6 +38,46 @@ def by_statistics(
     return torch.batch_norm(x, factor, offset, mean, variance, False, 0.0, eps, torch.backends.cudnn.enabled)
 
 
+class Found(NamedTuple):
+    """What :func:`normalized` divided by, and what :func:`gradients` needs of that.
+
+    Attributes:
+        mean, variance: for each channel; of a batch they are new, and the variance is that of :class:`Normalized`.
+        of_batch: they are those of the batch.
+        way, kept: which of torch's ways it went, and what that leaves for its backward.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    of_batch: bool
+    way: int
+    kept: tuple[Tensor, ...]
+
+
+def normalized(
+    x: Tensor, eps: float, factor: Tensor | None, offset: Tensor | None, given: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Found]:
+    """:func:`by_statistics` with a mean and a variance that are `given`, or else :func:`by_batch`, without autograd."""
+    of_batch = given is None
+    mean, variance = given or (x.new_zeros(x.shape[1]), x.new_zeros(x.shape[1]))
+    y, *kept, way = torch._batch_norm_impl_index(
+        x, factor, offset, mean, variance, of_batch, float(of_batch), eps, torch.backends.cudnn.enabled
+    )
+    if of_batch and x.numel() == len(mean):
+        variance = torch.zeros_like(variance)
+    return y, Found(mean, variance, of_batch, way, tuple(kept))
+
+
+def gradients(
+    gradient: Tensor, x: Tensor, eps: float, factor: Tensor | None, found: Found, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, factor and offset of :func:`normalized`, as far as they are `wanted`."""
+    first, second, reserve = found.kept
+    return torch.ops.aten._batch_norm_impl_index_backward(  # type: ignore[no-any-return]
+        found.way, x, gradient, factor, found.mean, found.variance, first, second, found.of_batch, eps, wanted, reserve
+    )
+
+
 class _MeanVariance(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
