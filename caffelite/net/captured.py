@@ -123,9 +123,8 @@ class Captured:
     def seen(self, results: Tensors) -> Seen:
         """What a pass forward and back gave, which counts as made now."""
         count = 1 + len(self._plan.outputs)
-        (loss,) = _kept(results[:1], self._whole)
         self._plan.net.run.position += 1
-        return Seen(loss, results[1:count], results[count:])  # type: ignore[arg-type]
+        return Seen(_kept(results[0], self._whole), results[1:count], results[count:])  # type: ignore[arg-type]
 
     def explain(self, table: Table, error: RuntimeError) -> CaffeliteError:
         """What to tell of an error of torch's in a pass: what a layer says to it, if it can be found."""
@@ -136,13 +135,11 @@ class Captured:
         return CaffeliteError(Fault(f"cannot compute an iteration: {str(error).strip().splitlines()[-1]}"))
 
     def forward(self) -> tuple[torch.Tensor, Tensors]:
-        """A pass: its weighted loss, and the values of outputs."""
+        """A pass: its weighted loss, and the values of outputs, which may be others when the next one is made."""
         table = self._plan.begin(backward=False)
-        results = self._forward(self._inputs(table), lambda: self._computed(table))
-        loss, *outputs = _kept(results, self._forward)
+        loss, *outputs = self._forward(self._inputs(table), lambda: self._computed(table))
         self._plan.net.run.position += 1
-        assert loss is not None
-        return loss, outputs
+        return _kept(loss, self._forward), outputs
 
     def forward_backward(self) -> Seen:
         """A pass forward and back."""
@@ -151,7 +148,7 @@ class Captured:
 
     def show(self, seen: Seen) -> None:
         """Let blobs show the outputs, and add the gradients to those of the parameters."""
-        self._plan.tell(_kept(seen.outputs, self._whole))
+        self._plan.tell(seen.outputs)
         lent = self._whole.lends
         for (parameter, own), gradient in zip(self.learned, seen.gradients, strict=True):
             parameter.accumulate(gradient, own=own and not lent)
@@ -173,9 +170,10 @@ class Captured:
         return [loss, *outputs, *(gradient for _, gradient, _ in learned)]
 
 
-def _kept(results: Tensors, capture: Capture) -> Tensors:
-    """Results that stay when the next pass is made."""
-    return [one if one is None else one.clone() for one in results] if capture.lends else results
+def _kept(loss: torch.Tensor | None, capture: Capture) -> torch.Tensor:
+    """The loss of a pass, as it stays when the next one is made."""
+    assert loss is not None
+    return loss.clone() if capture.lends else loss
 
 
 class Iterations:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
+
+from ..runtime.device import numbers
 
 
 def finite(tensors: Iterable[torch.Tensor | None]) -> bool:
@@ -15,7 +18,7 @@ def finite(tensors: Iterable[torch.Tensor | None]) -> bool:
     A sum shows it, at the cost of reading once; only where a sum itself overflows each value is looked at.
     """
     found = [tensor.detach() for tensor in tensors if tensor is not None]
-    if math.isfinite(sum(tensor.sum().item() for tensor in found)):
+    if math.isfinite(sum(chain.from_iterable(numbers([tensor.sum().reshape(1) for tensor in found])))):
         return True
     return all(bool(tensor.isfinite().all()) for tensor in found)
 

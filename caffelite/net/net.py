@@ -416,9 +416,10 @@ class Net:
 
     def output_values(self) -> list[tuple[str, float, list[float]]]:
         """Name, loss weight and values of every output blob of the last forward."""
+        outputs = self.graph.outputs
+        flat = [self.blobs[blob].data_mirror.tensor().detach().reshape(-1) for blob in outputs]
         return [
-            (blob, self.loss_weight(blob), self.blobs[blob].data_mirror.tensor().detach().reshape(-1).tolist())
-            for blob in self.graph.outputs
+            (blob, self.loss_weight(blob), values) for blob, values in zip(outputs, devices.numbers(flat), strict=True)
         ]
 
     def sources(self) -> Iterator[tuple[str, SourceLayer]]:

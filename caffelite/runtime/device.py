@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 
 from ..errors import DeviceError
 from .torch_later import torch
@@ -41,6 +42,14 @@ def choose(gpus: Sequence[int] | None, wants_gpu: bool, device_id: int = 0) -> t
     if not 0 <= wanted[0] < present:
         raise DeviceError(f"there is no GPU {wanted[0]}; this machine has {present}, numbered from 0")
     return torch.device("cuda", wanted[0]), None
+
+
+def numbers(rows: Sequence[torch.Tensor]) -> list[list[float]]:
+    """The values of 1-d tensors; on a GPU all of them are waited for at once."""
+    if len(rows) < 2 or rows[0].device.type == "cpu":
+        return [row.tolist() for row in rows]
+    values = iter(torch.cat(list(rows)).tolist())
+    return [list(islice(values, len(row))) for row in rows]
 
 
 def arithmetic(device: torch.device, *, tf32: bool) -> AbstractContextManager[None]:

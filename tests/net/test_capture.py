@@ -21,6 +21,7 @@ from caffelite.net.recording import Given, Recorder, Row, function
 from caffelite.net.splicing import Insertion, spliced
 from caffelite.proto import TEST, NetParameter
 
+from ..lending import lend
 from ..nets import net_of
 
 Work = Callable[..., Sequence[torch.Tensor | None]]
@@ -289,6 +290,25 @@ def test_a_net_computes_the_same_to_the_bit(name: str, monkeypatch: pytest.Monke
     assert first.fast_plan.captured.settled
     assert second.fast_plan.captured is not None
     assert not second.fast_plan.captured.settled
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_what_is_lent_is_not_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lend(monkeypatch)
+    found: list[list[Any]] = []
+    for _ in range(2):
+        net, values, losses = net_of(INPUTS + NETS[name] + END), list[Any](), list[torch.Tensor]()
+        for number in range(8):
+            batch(net, number)
+            if number not in (4, 6):  # then gradients add up
+                net.clear_gradients()
+            losses.append(net.forward_backward())
+            values += [each.copy() for parameter in net.parameters for each in (parameter.data, parameter.diff)]
+            values.append(net.output_values())
+        found.append([*values, *map(float, losses)])
+        in_python(monkeypatch)
     for mine, theirs in zip(*found, strict=True):
         np.testing.assert_equal(mine, theirs)
 

@@ -16,6 +16,8 @@ from caffelite.logs import records
 from caffelite.solver import Solver, stretch
 from caffelite.solver.events import Action
 
+from ..lending import lend
+
 NET = """
 layer { name: "data" type: "HDF5Data" top: "x" top: "label" hdf5_data_param { source: "list.txt" batch_size: 4 } }
 layer { name: "h" type: "InnerProduct" bottom: "x" top: "h" param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
@@ -142,6 +144,21 @@ def test_all_is_the_same_to_the_bit(
     assert first == second
     # Shown at 0, 9, 18, …, tested before 13, 26, …, written after 17, 34, …
     assert stretches[0] == [9, 13, 17, 26, 34, 36, 39, 45, 51, 54]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_so_it_is_where_passes_lend_what_they_give(
+    kind: str, monkeypatch: pytest.MonkeyPatch, stretches: Stretches
+) -> None:
+    lend(monkeypatch)
+
+    def run() -> tuple[Solver, list[records.Record]]:
+        solver, said = solver_of(f'{SETTINGS} {EVENTS} type: "{kind}" {TYPES[kind]}')
+        solver.step(55)
+        return solver, said
+
+    first, second = both_ways(monkeypatch, stretches, run)
+    assert first == second
 
 
 def test_a_whole_run_is_the_same(monkeypatch: pytest.MonkeyPatch, stretches: Stretches) -> None:
