@@ -141,10 +141,9 @@ class Files:
 
     def make_net(self, net: Path, phase: int, weights: Sequence[str] = ()) -> Net:
         """The net alone, its data at hand."""
-        made = assembly.load_net(net, phase, weights=weights, device=self.device, seed=SEED)
+        precision = SolverParameter.Precision.Value(self.work.precision if phase == TRAIN else "FLOAT32")
+        made = assembly.load_net(net, phase, weights=weights, device=self.device, seed=SEED, precision=precision)
         self.work.source.fill(made, self.work.batch)
-        if phase == TRAIN:
-            made.precision = SolverParameter.Precision.Value(self.work.precision)
         return made
 
     @property

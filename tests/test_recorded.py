@@ -42,7 +42,7 @@ LIMITS_OF_THE_ORIGINAL = {"net_errors/stochastic_pool_cpu", "net_errors/softmaxl
 def test_both_plans_give_what_was_recorded(case: Case, channels_last: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if "leveldb" in str(case):
         pytest.importorskip("plyvel", reason="the extra caffelite[leveldb] is not installed")
-    monkeypatch.setattr(device, "channels_last", lambda types, on: channels_last)
+    monkeypatch.setattr(device, "channels_last", lambda types, on, rounds: channels_last)
     arrays = case.arrays()
     observed, fast = observe(case, arrays), train(case, arrays)
     results = {key for key in arrays if key.partition("/")[0].partition("@")[0] not in INPUTS}

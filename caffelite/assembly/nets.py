@@ -16,7 +16,7 @@ from ..errors import Fault, GraphError, Places, UsageError, did_you_mean, nowher
 from ..layerkit import kind_of, layers
 from ..layerkit.stand_in import SourceNotRun, StandIn
 from ..layerkit.user_code import missing_class
-from ..proto import TEST, NetParameter
+from ..proto import TEST, NetParameter, SolverParameter
 from ..runtime import seeds
 from ..upgrade import upgrade_net
 
@@ -185,6 +185,7 @@ def load_net(
     strict: bool = False,
     sets: Sequence[str] = (),
     allow_python: bool = True,
+    precision: int = SolverParameter.FLOAT32,
     warn: Warn = silent,
     loaded: Told = untold,
 ) -> Net:
@@ -201,6 +202,7 @@ def load_net(
         strict: warnings of the file are errors.
         sets: assignments put over the file ("layer[ip1].inner_product_param.num_output=300").
         allow_python: its Python layers may run.
+        precision: what it computes in, as a solver's `precision` says.
         warn: told what is odd.
         loaded: told which layers got weights from each file.
 
@@ -213,7 +215,8 @@ def load_net(
     graph = build_graph(file, graphs.state_of(file.message, phase, level, stages)).keeping(keeping)
     for fault in (*file.warnings, *graph.warnings):
         warn(fault)
-    net = Net(graph, device, seeds.fresh() if seed is None else seed, observed=observed)
+    seed = seeds.fresh() if seed is None else seed
+    net = Net(graph, device, seed, observed=observed, precision=precision)
     for weight_file in weights:
         loaded(weight_file, net.load_weights(weight_file))
     return net

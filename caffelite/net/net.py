@@ -74,7 +74,7 @@ class Net:
         self.observed = observed
         self.precision = precision
         self.run = Run(device or torch.device("cpu"), seed)
-        self.channels_last = devices.channels_last((node.type for node in graph.nodes), self.run.device)
+        self.channels_last: bool = share.channels_last if share is not None else self._lies_channels_last()
         self.blobs = self._blobs({blob: graph.values[value].shape or () for blob, value in graph.blobs.items()})
         self.input_values = dict(self._held())
         self.rows: list[list[Parameter | SharedView]] = []
@@ -91,6 +91,10 @@ class Net:
         self._unasked: frozenset[int] = frozenset()  # layers that do not know of the last change of shapes
 
     # -- making ---------------------------------------------------------------------------------------------------
+
+    def _lies_channels_last(self) -> bool:
+        types, rounds = (node.type for node in self.graph.nodes), self.precision != SolverParameter.FLOAT32
+        return devices.channels_last(types, self.run.device, rounds=rounds)
 
     def _blobs(self, shapes: Mapping[str, Shape]) -> dict[str, Blob]:
         """Fresh blobs; those of a Split have their data in the memory of its bottom, as in the original."""
@@ -296,7 +300,7 @@ class Net:
     def move_to(self, device: torch.device) -> None:
         """Compute on another device from now on: that of the weights."""
         self.run.device = device
-        self.channels_last = devices.channels_last((node.type for node in self.graph.nodes), device)
+        self.channels_last = self._lies_channels_last()
         for parameter in self.parameters:
             parameter.tensor.data = self.arranged(parameter.tensor.data.contiguous())
             parameter.become(parameter.tensor)

@@ -78,12 +78,14 @@ def _settled(tf32: bool) -> Iterator[None]:
 
 
 WINDOWED = frozenset({"Convolution", "Deconvolution", "Pooling", "LRN"})
-"""Types that gain from channels_last on the CPU (measured by `benchmarks/memory_format.py`)."""
+"""Types that gain from channels_last (on the CPU measured by `benchmarks/memory_format.py`)."""
 
 
-def channels_last(types: Iterable[str], device: torch.device) -> bool:
+def channels_last(types: Iterable[str], device: torch.device, *, rounds: bool) -> bool:
     """Whether a net of these layer types keeps its 4-d values and weights in channels_last memory order.
 
-    On the CPU only: elsewhere nobody has measured it yet.
+    Args:
+        rounds: factors are rounded.  A GPU that rounds them gains by the order what a CPU does; in single precision
+            GoogLeNet takes a third longer with it there (docs/benchmarks.md).
     """
-    return device.type == "cpu" and not WINDOWED.isdisjoint(types)
+    return (device.type == "cpu" or rounds) and not WINDOWED.isdisjoint(types)

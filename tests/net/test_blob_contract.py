@@ -194,7 +194,7 @@ def test_arrays_act_as_the_originals_memory_whenever_they_are_written(played):
 @given(played=st.lists(rounds(("x", "y", "z", "q")), min_size=1, max_size=4))
 def test_and_do_so_in_plain_memory_order(played):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("caffelite.runtime.device.channels_last", lambda types, device: False)
+        patch.setattr("caffelite.runtime.device.channels_last", lambda types, device, rounds: False)
         play(played)
 
 
