@@ -6,6 +6,7 @@ from contextlib import chdir
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from ..net import Net
     from ..net.moment import Moment
     from ._log import Log
+
+
+_SEEN = 0.05
+"""Seconds; who reads along does not see that lines come together."""
 
 
 @described(
@@ -122,31 +127,65 @@ def _warn_of_nobody_s_data(net: Net, log: Log) -> None:
 
 
 def score(net: Net, iterations: int, log: Log) -> None:
-    from ctypes import c_float
-
-    from ..net.moment import Moment
-    from ..solver.testing import expect_as_many
-
+    """Tell what each of so many batches gives, and the means."""
     log.note(f"Running for {iterations} iterations.", "caffe.cpp:281")
-    sums: list[float] = []
-    loss, told = 0.0, False
-    for batch in range(iterations):
-        start = Moment(net)
-        loss += float(net.forward())
-        values = [(name, weight, value) for name, weight, row in net.output_values() for value in row]
-        for name, _, value in values:
-            log.note(f"Batch {batch}, {name} = {number(value)}", "caffe.cpp:304")
-        if not told and not all(isfinite(value) for value in (loss, *(value for _, _, value in values))):
-            told = True
-            _say_where(net, start, batch, log)
-        if sums:
-            expect_as_many(len(sums), len(values))
-        sums = [
-            c_float(total + value[2]).value for total, value in zip(sums or [0.0] * len(values), values, strict=True)
-        ]
-    log.note(f"Loss: {number(loss / iterations)}", "caffe.cpp:309")
-    for index, (total, (name, weight, _)) in enumerate(zip(sums, values, strict=True)):
+    told = Told(net, log)
+    try:
+        for _ in range(iterations):
+            told.take()
+    finally:
+        told.tell()
+    log.note(f"Loss: {number(told.loss / iterations)}", "caffe.cpp:309")
+    for index, ((name, weight), total) in enumerate(zip(told.scores.names(), told.sums, strict=True)):
         log.note(output(OutputValue(index, name, total / iterations, weight)), "caffe.cpp:321")
+
+
+class Told:
+    """The batches of a test, told a few at a time: as often as somebody would see.
+
+    Attributes:
+        loss: the sum of all losses.
+        sums: for each output value that of all batches, in single precision.
+    """
+
+    def __init__(self, net: Net, log: Log) -> None:
+        from ..solver.testing import Scores
+
+        self.scores = Scores(net)
+        self.loss, self.sums = 0.0, list[float]()
+        self._net, self._log = net, log
+        self._starts: list[Moment] = []
+        self._batch = 0
+        self._when = monotonic()
+        self._odd = False
+
+    def take(self) -> None:
+        """Make the pass of the next batch."""
+        from ..net.moment import Moment
+
+        start = Moment(self._net)
+        self.scores.take(self._net.forward())
+        self._starts.append(start)
+        if self.scores.many or monotonic() - self._when > _SEEN:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of the batches that nobody was told of."""
+        from ctypes import c_float
+
+        names = [name for name, _ in self.scores.names()]
+        for (loss, *values), start in zip(self.scores.read().tolist(), self._starts, strict=True):
+            for name, value in zip(names, values, strict=True):
+                self._log.note(f"Batch {self._batch}, {name} = {number(value)}", "caffe.cpp:304")
+            self.loss += loss
+            if not self._odd and not all(map(isfinite, (self.loss, *values))):
+                self._odd = True
+                _say_where(self._net, start, self._batch, self._log)
+            sums = self.sums or [0.0] * len(values)
+            self.sums = [c_float(total + value).value for total, value in zip(sums, values, strict=True)]
+            self._batch += 1
+        self._starts.clear()
+        self._when = monotonic()
 
 
 def _say_where(net: Net, start: Moment, batch: int, log: Log) -> None:

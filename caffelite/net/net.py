@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from copy import copy, deepcopy
 from dataclasses import replace
@@ -12,15 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import Fault, GraphError, SnapshotError
-from ..fillers import fill
+from ..errors import GraphError
 from ..graph import Graph, Node, reshaped
 from ..layerkit import Run, SourceLayer
 from ..proto import SolverParameter
 from ..runtime import device as devices
-from ..runtime import seeds
-from ..snapshot import LayerParts, NetParts, blob_to_array, hdf5, read_weights, write_weights
-from ..snapshot.blobs import same_shape
+from ..snapshot import LayerParts, NetParts, hdf5, read_weights, write_weights
 from . import class_weights
 from . import weights as weight_loading
 from .batch_norms import in_two_layers
@@ -28,6 +24,7 @@ from .blob import Blob, Parameter, SharedView
 from .captured import Captured
 from .debug import Watcher
 from .fast import FastPlan
+from .first_weights import FirstWeights
 from .observed import ObservedPlan
 from .steps import graded_from_above, weighted
 
@@ -77,9 +74,8 @@ class Net:
         self.channels_last: bool = share.channels_last if share is not None else self._lies_channels_last()
         self.blobs = self._blobs({blob: graph.values[value].shape or () for blob, value in graph.blobs.items()})
         self.input_values = dict(self._held())
-        self.rows: list[list[Parameter | SharedView]] = []
-        self.parameters: list[Parameter] = []
-        self._make_weights(share)
+        first = FirstWeights(graph, seed, self._placed, share.named_rows() if share else ())
+        self.rows, self.parameters = first.rows, first.parameters
         class_weights.settle(graph, share.graph if share else None)
         self.params = {name: row for name, row in self.named_rows() if row}
         self._loss_weights = {graph.values[value].blob: weight for value, weight in reversed(weighted(graph))}
@@ -115,57 +111,14 @@ class Net:
                 if position in filled:
                     self.blobs[blob].data_mirror.set(filled[position])
 
-    def _make_weights(self, share: Net | None) -> None:
-        made: dict[int, Parameter] = {}
-        twins: dict[int, Parameter] = {}
-        names: Counter[str] = Counter()
-        sources = weight_loading.by_name(share.named_rows() if share else ())
-        for node in self.graph.nodes:
-            occurrence, names[node.name] = names[node.name], names[node.name] + 1
-            row: list[Parameter | SharedView] = []
-            namesakes = sources.get(node.name) if node.weights else None
-            source = namesakes.pop(0) if namesakes else None
-            for index in node.weights:
-                weight = self.graph.weights[index]
-                if source is not None:
-                    theirs = _shared_from(node, source, weight.slot, weight.shape, len(node.weights))
-                    if theirs.owner.memory not in twins:
-                        twins[theirs.owner.memory] = theirs.owner.twin()
-                    owner = twins[theirs.owner.memory]
-                    row.append(owner if theirs is theirs.owner else SharedView(owner, theirs.shape))
-                    owner.tensor.requires_grad_(owner.tensor.requires_grad or weight.wanted)
-                    if weight.owner == index:
-                        made[index] = owner
-                        self.parameters.append(owner)
-                    continue
-                if weight.owner == index:
-                    made[index] = self._fresh(node, index, occurrence)
-                    self.parameters.append(made[index])
-                owner = made[weight.owner]
-                row.append(owner if owner.shape == weight.shape else SharedView(owner, weight.shape))
-                if weight.wanted:
-                    owner.tensor.requires_grad_(True)
-            self.rows.append(row)
-
     def named_rows(self) -> Iterator[tuple[str, list[Parameter | SharedView]]]:
         """The weights of every layer, with its name."""
         for node, row in zip(self.graph.nodes, self.rows, strict=True):
             yield node.name, row
 
-    def _fresh(self, node: Node, index: int, occurrence: int) -> Parameter:
-        weight = self.graph.weights[index]
-        given = node.param.blobs[weight.slot] if weight.slot < len(node.param.blobs) else None
-        if given is not None:
-            values = blob_to_array(given)
-            if not same_shape(values.shape, weight.shape):
-                raise SnapshotError(
-                    node.fault(f"blob {weight.slot} has shape {values.shape}, the layer needs {weight.shape}")
-                )
-        else:
-            generator = seeds.generator(self.run.seed, node.name, occurrence, "weight", weight.slot)
-            values = fill(weight.filler, weight.shape, generator)
-        tensor = torch.from_numpy(np.array(values, np.float32).reshape(weight.shape)).to(self.run.device)
-        return Parameter(node.name, weight.slot, self.arranged(tensor), weight.lr_mult, weight.decay_mult)
+    def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor on the net's device, in its memory order."""
+        return self.arranged(tensor.to(self.run.device))
 
     def arranged(self, tensor: torch.Tensor) -> torch.Tensor:
         """A 4-d tensor in the net's memory order; any other as it is.
@@ -418,13 +371,17 @@ class Net:
         """The loss weight of a blob; 0 where it is no loss."""
         return self._loss_weights.get(blob, 0.0)
 
+    def outputs(self) -> list[tuple[str, float, torch.Tensor]]:
+        """Name, loss weight and values, in one row, of every output blob of the last forward; the next one may change
+        them."""
+        rows = ((blob, self.blobs[blob].data_mirror.tensor()) for blob in self.graph.outputs)
+        return [(blob, self.loss_weight(blob), row.detach().reshape(-1)) for blob, row in rows]
+
     def output_values(self) -> list[tuple[str, float, list[float]]]:
-        """Name, loss weight and values of every output blob of the last forward."""
-        outputs = self.graph.outputs
-        flat = [self.blobs[blob].data_mirror.tensor().detach().reshape(-1) for blob in outputs]
-        return [
-            (blob, self.loss_weight(blob), values) for blob, values in zip(outputs, devices.numbers(flat), strict=True)
-        ]
+        """`outputs`, read from the device."""
+        there = self.outputs()
+        values = devices.numbers([row for _, _, row in there])
+        return [(blob, weight, row) for (blob, weight, _), row in zip(there, values, strict=True)]
 
     def sources(self) -> Iterator[tuple[str, SourceLayer]]:
         """The layers that read records, with their names."""
@@ -487,18 +444,3 @@ class Net:
 
 def _known(graph: Graph, node: Node) -> bool:
     return node.layer is not None and all(graph.values[index].shape is not None for index in node.writes)
-
-
-def _shared_from(
-    node: Node, source: Sequence[Parameter | SharedView], slot: int, shape: Shape, count: int
-) -> Parameter | SharedView:
-    if len(source) != count:
-        raise GraphError(Fault(f"has {count} weights here and {len(source)} in the train net", layer=node.name))
-    if source[slot].shape != shape:
-        raise GraphError(
-            node.fault(
-                f"weight {slot} has shape {shape} here and {source[slot].shape} in the train net, "
-                "so the two cannot share it"
-            )
-        )
-    return source[slot]

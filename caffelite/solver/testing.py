@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import UsageError
+from ..layerkit.base import torch
 from ..logs.records import OutputValue
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +34,53 @@ def outputs_of(values: Iterable[tuple[str, float, list[float]]]) -> tuple[Output
     return tuple(OutputValue(index, name, value, weight) for index, (name, value, weight) in enumerate(elements))
 
 
-def expect_as_many(before: int, now: int) -> None:
-    """Check that a batch has as many output values as the one before.
+_MANY_BATCHES, _MANY_VALUES = 64, 1 << 16
 
-    Raises:
-        UsageError: it has not, so there is no mean.
+
+class Scores:
+    """What passes of a net give, read from the device for many of them at once: each time it would have to be waited
+    for, and on a CPU a look at a number after a pass finds nothing in the caches.
+
+    Args:
+        net: it has as many output values in each batch.
     """
-    if before != now:
-        raise UsageError(
-            f"the outputs of the net change their size from batch to batch ({before} values, then {now}), "
-            "so they have no mean",
-            help="let a layer read what a Filter lets through: a loss, or Silence",
-        )
+
+    def __init__(self, net: Any) -> None:
+        self._net = net
+        self._rows: list[Tensor] = []
+        self._sizes: list[tuple[str, float, int]] = []
+
+    def take(self, loss: Tensor) -> None:
+        """Note what the net's last pass gave, this weighted loss among it.
+
+        Raises:
+            UsageError: these are not as many values as those of the pass before, so they have no mean.
+        """
+        there = self._net.outputs()
+        sizes = [(name, weight, len(row)) for name, weight, row in there]
+        before, now = (sum(size for *_, size in each) for each in (self._sizes, sizes))
+        if self._sizes and before != now:
+            raise UsageError(
+                f"the outputs of the net change their size from batch to batch ({before} values, then {now}), "
+                "so they have no mean",
+                help="let a layer read what a Filter lets through: a loss, or Silence",
+            )
+        self._sizes = sizes
+        self._rows.append(torch.cat([loss.detach().reshape(1), *(row for *_, row in there)]))
+
+    @property
+    def many(self) -> bool:
+        """Whether it is time to `read`."""
+        return len(self._rows) >= _MANY_BATCHES or len(self._rows) * len(self._rows[0]) >= _MANY_VALUES
+
+    def read(self) -> NDArray[np.float32]:
+        """What was noted since the last time: a row for each pass, its loss and then the values of its outputs."""
+        rows, self._rows = self._rows, []
+        return torch.stack(rows).cpu().numpy() if rows else np.zeros((0, 0), np.float32)
+
+    def names(self) -> list[tuple[str, float]]:
+        """For each value of an output its name and loss weight."""
+        return [(name, weight) for name, weight, size in self._sizes for _ in range(size)]
 
 
 def passes(net: Any, batches: int, interrupted: Callable[[], bool], shows: bool) -> Iterator[Any]:
@@ -71,23 +111,19 @@ def average(
     Raises:
         UsageError: the outputs of two batches differ in size.
     """
-    sums, total = np.zeros(0, np.float32), np.float32(0)
-    values: list[tuple[str, float, list[float]]] = []
-    for batch, loss in enumerate(passes(net, batches, interrupted, shows)):
-        if loss is None:
-            return None
-        if with_loss:
-            total += np.float32(float(loss))
-        values = net.output_values()
-        scores = np.array([value for _, _, flat in values for value in flat], np.float32)
-        if batch:
-            expect_as_many(len(sums), len(scores))
-        sums = scores if batch == 0 else sums + scores
     if batches <= 0:
         return Average((), None)
-    means = (sums / np.float32(batches)).tolist()
-    outputs = tuple(
-        OutputValue(value.index, value.name, mean, value.weight)
-        for value, mean in zip(outputs_of(values), means, strict=True)
+    scores, sums = Scores(net), np.zeros(1, np.float32)
+    for batch, loss in enumerate(passes(net, batches, interrupted, shows), 1):
+        if loss is None:
+            return None
+        scores.take(loss)
+        if scores.many or batch == batches:
+            for row in scores.read():
+                sums = sums + row
+    mean, *means = (sums / np.float32(batches)).tolist()
+    outputs = (
+        OutputValue(index, name, value, weight)
+        for index, ((name, weight), value) in enumerate(zip(scores.names(), means, strict=True))
     )
-    return Average(outputs, float(total / np.float32(batches)) if with_loss else None)
+    return Average(tuple(outputs), mean if with_loss else None)

@@ -13,7 +13,7 @@ from caffelite.net.capture import Capture
 from caffelite.net.graphed import Graphed
 from caffelite.proto import TEST, SolverParameter
 
-from ..net.test_capture import ACCURACY, END, INPUTS, NETS, X, batch, in_python
+from ..net.test_capture import ACCURACY, CLASSES, END, FILLED, INPUTS, NETS, X, batch, in_python
 from ..nets import net_of
 
 if not torch.cuda.is_available():
@@ -45,6 +45,40 @@ def test_training_is_the_same_to_the_bit(name: str, precision: str, monkeypatch:
     np.testing.assert_equal(mine, trained(second))
     assert first.fast_plan.captured is not None
     assert isinstance(first.fast_plan.captured._whole.replay, Graphed)
+
+
+DEEP = f"""
+layer {{ name: "conv1" type: "Convolution" bottom: "x" top: "c1"
+  convolution_param {{ num_output: 32 kernel_size: 3 pad: 1 {FILLED} }} }}
+layer {{ name: "relu1" type: "ReLU" bottom: "c1" top: "c1" }}
+layer {{ name: "norm" type: "LRN" bottom: "c1" top: "n" }}
+layer {{ name: "pool1" type: "Pooling" bottom: "n" top: "p1" pooling_param {{ kernel_size: 3 stride: 2 }} }}
+layer {{ name: "conv2" type: "Convolution" bottom: "p1" top: "c2"
+  convolution_param {{ num_output: 32 kernel_size: 3 pad: 1 group: 2 {FILLED} }} }}
+layer {{ name: "bn" type: "BatchNorm" bottom: "c2" top: "c2" }}
+layer {{ name: "scale" type: "Scale" bottom: "c2" top: "c2" scale_param {{ bias_term: true }} }}
+layer {{ name: "pool2" type: "Pooling" bottom: "c2" top: "p2"
+  pooling_param {{ pool: AVE kernel_size: 3 stride: 2 }} }}
+layer {{ name: "ip" type: "InnerProduct" bottom: "p2" top: "score" {CLASSES} }}
+"""
+
+
+@pytest.mark.parametrize("precision", ["FLOAT32", "TF32", "BF16"])
+def test_it_is_the_same_each_time(precision: str) -> None:
+    """Windows overlap, and gradients of convolutions are sums that cuDNN could take in any order."""
+    kind, found = SolverParameter.Precision.Value(precision), []
+    for _ in range(4):
+        net = net_of(INPUTS.replace("40", "512") + DEEP + END, device=GPU, precision=kind)
+        assert net.channels_last == (precision != "FLOAT32")
+        chance = np.random.default_rng(1)
+        net.blobs["x"].data[...] = chance.standard_normal(net.blobs["x"].shape)
+        net.blobs["label"].data[...] = chance.integers(0, 5, 512)
+        for _ in range(5):
+            net.clear_gradients()
+            net.forward_backward()
+        found.append([parameter.diff.copy() for parameter in net.parameters])
+    for other in found[1:]:
+        np.testing.assert_equal(other, found[0])
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -84,6 +118,18 @@ def test_losses_that_are_kept_stay() -> None:
         told.append(losses[-1].item())
     assert [loss.item() for loss in losses] == told
     assert len(set(told)) == 8
+
+
+def test_what_a_graph_keeps_is_free_when_its_net_is_closed() -> None:
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_allocated()
+    net = net_of(INPUTS + NETS["convolution"] + END, device=GPU)
+    batch(net, 0)
+    for _ in range(5):
+        net.forward_backward()
+    made = torch.cuda.memory_allocated() - before
+    net.close()
+    assert torch.cuda.memory_allocated() - before < made / 2
 
 
 def test_weights_in_another_place_are_heeded() -> None:

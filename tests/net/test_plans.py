@@ -92,6 +92,21 @@ def test_a_net_forgets_values_nobody_reads_any_more():
     assert {id(tensor()) for tensor in made if tensor() is not None} <= held
 
 
+def test_a_plan_that_nobody_needs_is_gone_at_once():
+    """What it holds may be memory of a GPU, which no collector of garbage knows of."""
+    net = mini(False)
+    for _ in range(4):
+        net.forward_backward()
+    plan = weakref.ref(net.fast_plan)
+    assert plan().captured.settled
+    gc.disable()
+    try:
+        net.close()
+        assert plan() is None
+    finally:
+        gc.enable()
+
+
 def note_tops(kernel, made):
     """Let a kernel note its tops without keeping them."""
     forward = kernel.forward

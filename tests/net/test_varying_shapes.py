@@ -105,7 +105,7 @@ def test_outputs_that_vary_in_size_have_no_mean():
             fill(net, next(selections))
             return net.forward()
 
-        output_values = staticmethod(net.output_values)
+        outputs = staticmethod(net.outputs)
 
     with pytest.raises(CaffeliteError, match="outputs of the net change their size from batch to batch"):
         average(Choosing(), 2, with_loss=False, interrupted=lambda: False)

@@ -73,7 +73,7 @@ class FakeNet:
         outputs: Sequence[tuple[str, float]] = (("loss", 1.0),),
         parameters: Iterable[FakeParameter] | None = None,
     ) -> None:
-        self.losses, self.outputs = losses, outputs
+        self.losses, self._outputs = losses, outputs
         self.parameters = list(parameters or [FakeParameter(np.zeros((2, 3), np.float32))])
         self.debug_info = False
         self.run, self.graph, self.rows = Run(torch.device("cpu"), 0), SimpleNamespace(nodes=()), ()
@@ -95,8 +95,11 @@ class FakeNet:
             parameter.grad = ones if parameter.grad is None else parameter.grad + ones
         return self._run("both")
 
+    def outputs(self) -> list[tuple[str, float, torch.Tensor]]:
+        return [(name, weight, torch.tensor([self.loss])) for name, weight in self._outputs]
+
     def output_values(self) -> list[tuple[str, float, list[float]]]:
-        return [(name, weight, [self.loss]) for name, weight in self.outputs]
+        return [(name, weight, row.tolist()) for name, weight, row in self.outputs()]
 
     def clear_gradients(self) -> None:
         for parameter in self.parameters:
