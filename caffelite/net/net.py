@@ -109,7 +109,7 @@ class Net:
                 if node.type == "Input" or position in filled:
                     yield blob, value
                 if position in filled:
-                    self.blobs[blob].data_mirror.set(filled[position])
+                    self.blobs[blob].data_mirror.set(self.arranged(filled[position]))
 
     def named_rows(self) -> Iterator[tuple[str, list[Parameter | SharedView]]]:
         """The weights of every layer, with its name."""
