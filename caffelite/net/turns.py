@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..layerkit.kernels import Kernel
-from ..layerkit.kernels.convolved import ConvolutionKernel
-from ..layerkit.kernels.normalized import NormalizedKernel, ScaledKernel
-from ..layerkit.kernels.pooled_convolution import PooledConvolutionKernel
-from ..layerkit.kernels.rectified import ReLUKernel
 from ..layerkit.kernels.rounded import RoundedKernel
-from ..layerkit.kernels.windows import MaxPoolKernel
 from .taped import TapedKernel
 
 if TYPE_CHECKING:
@@ -58,63 +52,52 @@ def _readers(turns: Sequence[Turn]) -> Counter[int]:
 
 
 def joined(turns: Sequence[Turn], kept: set[int] | frozenset[int]) -> list[Turn]:
-    """The turns, with one in place of a convolution, its ReLU if there is one, and its maxima, or of a BatchNorm with
-    its Scale, where nobody else reads what lies between.
+    """The turns, with one in place of several where a kernel computes these in one (`Kernel.joined`), and nobody else
+    reads what lies between.
 
     Args:
         kept: slots that somebody reads besides.
     """
     readers, result = _readers(turns), list[Turn]()
     for turn in turns:
-        parts = [*_convolution_before(turn, result), *_normalization_before(turn, result)]
-        between = {index for part in parts for index in part.step.writes}
-        if parts and between.isdisjoint(kept) and all(readers[index] == 1 for index in between):
-            del result[-len(parts) :]
-            turn = _as_one([*parts, turn], between)
+        row = _leading_to(turn, result)
+        found = turn.kernel.joined([one.kernel for one in row])
+        if found is not None:
+            chain = [*row[len(row) - found.before :], turn]
+            between = {index for one in chain[:-1] for index in one.step.writes}
+            alone = between.isdisjoint(kept) and all(readers[index] == 1 for index in between)
+            if alone and _weights_known(chain):
+                del result[-found.before :]
+                turn = _as_one(chain, found.kernel, between)
         result.append(turn)
     return result
 
 
-def _convolution_before(turn: Turn, before: Sequence[Turn]) -> Sequence[Turn]:
-    """The turns right before one of maxima that can be computed with it: a convolution, perhaps a ReLU; or none."""
-    if not isinstance(turn.kernel, MaxPoolKernel):
-        return ()
-    count = 2 if before and isinstance(before[-1].kernel, ReLUKernel) else 1
-    parts = before[-count:]
-    chain = [*parts, turn]
-    follow = all(one.step.writes == other.step.reads for one, other in pairwise(chain))
-    plain = len(parts) == count and not any(one.kernel.rereads for one in chain)
-    return parts if plain and follow and isinstance(parts[0].kernel, ConvolutionKernel) else ()
+def _leading_to(turn: Turn, before: Sequence[Turn]) -> list[Turn]:
+    """The turns right before one that each read what the one before them wrote, and nothing else; so does that one."""
+    row = [turn]
+    for one in reversed(before):
+        if one.step.writes != row[0].step.reads:
+            break
+        row.insert(0, one)
+    return row[:-1]
 
 
-def _normalization_before(turn: Turn, before: Sequence[Turn]) -> Sequence[Turn]:
-    """The turn right before one that scales, if that normalizes and can scale as well; or none."""
-    if not isinstance(turn.kernel, ScaledKernel) or not before:
-        return ()
-    last = before[-1]
-    plain = isinstance(last.kernel, NormalizedKernel) and len(last.nodes) == 1 and last.step.writes == turn.step.reads
-    return [last] if plain and not last.step.looks_up and not turn.step.looks_up else ()
+def _weights_known(chain: Sequence[Turn]) -> bool:
+    """Whether the weights of turns can be given to one kernel: those of a single layer, or such as stay the same."""
+    having = [one for one in chain if one.step.weights]
+    return len(having) < 2 or not any(one.step.looks_up for one in having)
 
 
-def _as_one(chain: Sequence[Turn], between: set[int]) -> Turn:
-    """One turn for several whose weights lie one behind the other."""
+def _as_one(chain: Sequence[Turn], kernel: Kernel, between: set[int]) -> Turn:
+    """One turn for several, whose weights are one behind the other."""
     first, last = chain[0], chain[-1]
     weights = [weight for one in chain for weight in one.step.weights]
     frees = [index for one in chain for index in one.step.frees if index not in between]
     step = replace(first.step, writes=last.step.writes, weights=weights, frees=frees)
     learning = [parameter for one in chain for parameter in one.learning]
     nodes = tuple(node for one in chain for node in one.nodes)
-    return Turn(step, _kernel([one.kernel for one in chain]), any(one.back for one in chain), learning, nodes)
-
-
-def _kernel(kernels: Sequence[Kernel]) -> Kernel:
-    """One kernel for a convolution, perhaps a ReLU, and maxima; or for a BatchNorm and its Scale."""
-    first, last = kernels[0], kernels[-1]
-    if isinstance(first, NormalizedKernel) and isinstance(last, ScaledKernel):
-        return first.scaled_by(last)
-    assert isinstance(first, ConvolutionKernel)
-    assert isinstance(last, MaxPoolKernel)
-    return PooledConvolutionKernel(first, last, rectified=len(kernels) > 2)
+    return Turn(step, kernel, any(one.back for one in chain), learning, nodes)
 
 
 def rounded(turn: Turn) -> Kernel:

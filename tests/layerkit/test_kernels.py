@@ -49,6 +49,7 @@ def type_of(name: str) -> str:
 def computed(kernel: Any, net: Net, bottoms: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> Any:
     """Tops, and the gradients of bottoms and weights under a gradient of 0.1, 0.2, …"""
     with torch.no_grad():
+        kernel.drawn = kernel.draws(net.run) if kernel.draws is not None else None
         tops = list(kernel.forward(net.run, bottoms, weights, True))
         above = [(torch.arange(top.numel()) * 0.1 + 0.1).reshape(top.shape) for top in tops]
         if len(above[0].shape) == 4:

@@ -1,5 +1,5 @@
 """What layers compute where their gradients are written out, without a tape: a file for each kind of work."""
 
-from .base import Kernel, Tensors
+from .base import Joined, Kernel, Tensors
 
-__all__ = ["Kernel", "Tensors"]
+__all__ = ["Joined", "Kernel", "Tensors"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from ..run import Run
 
 Tensors = Sequence["Tensor | None"]
+
+
+class Joined(NamedTuple):
+    """One kernel in place of another and so many before it, with the weights of all of them one behind the other."""
+
+    before: int
+    kernel: Kernel
 
 
 class Kernel:
@@ -65,6 +72,14 @@ class Kernel:
             owned: whether that of the first top may be written over.
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def joined(self, before: Sequence[Kernel]) -> Joined | None:
+        """This kernel with some of those right before it in one; None where that is nothing.
+
+        Args:
+            before: kernels each of which reads what the one before it gives, and nothing else.  So does this one.
+        """
+        return None
 
     def forget(self) -> None:
         """Let go of what forward kept, as nobody asks for a backward."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ... import ops
-from .base import Kernel, Tensors
+from .base import Joined, Kernel, Tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +61,10 @@ class NormalizedKernel(Kernel):
         self._own = len(learns)
         self._kept: _Kept | None = None
 
-    def scaled_by(self, behind: ScaledKernel) -> NormalizedKernel:
-        """This kernel, which is alone, and one behind it in one."""
+    def scaled_by(self, behind: ScaledKernel) -> NormalizedKernel | None:
+        """This kernel and one behind it in one; None where there is one in it already."""
+        if len(self.learns) > self._own:
+            return None
         return NormalizedKernel(self.wants, self.learns, self.layer, behind.learns)
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
@@ -98,6 +100,11 @@ class ScaledKernel(Kernel):
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool]) -> None:
         super().__init__(wants, learns)
         self._kept: tuple[Tensor, Tensor] | None = None
+
+    def joined(self, before: Sequence[Kernel]) -> Joined | None:
+        """With the normalization before it."""
+        kernel = before[-1].scaled_by(self) if before and isinstance(before[-1], NormalizedKernel) else None
+        return None if kernel is None else Joined(1, kernel)
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
         x = bottoms[0]

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..base import torch
-from .base import Kernel, Tensors
+from .base import Joined, Kernel, Tensors
+from .convolved import ConvolutionKernel
+from .pooled_convolution import PooledConvolutionKernel
+from .rectified import ReLUKernel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +71,18 @@ def _in_pairs(x: Tensor, grid: Grid) -> bool:
 
 class MaxPoolKernel(_Windows):
     """The maximum of every window; it remembers where each came from, if a backward follows."""
+
+    def joined(self, before: Sequence[Kernel]) -> Joined | None:
+        """With the convolution before it, and perhaps a ReLU between them."""
+        rectified = bool(before) and isinstance(before[-1], ReLUKernel)
+        count = 2 if rectified else 1
+        parts = before[len(before) - count :] if len(before) >= count else ()
+        if not parts or any(kernel.rereads for kernel in (*parts, self)):
+            return None
+        first = parts[0]
+        if not isinstance(first, ConvolutionKernel):
+            return None
+        return Joined(count, PooledConvolutionKernel(first, self, rectified=rectified))
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
         x = bottoms[0]
