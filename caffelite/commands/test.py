@@ -131,12 +131,12 @@ def score(net: Net, iterations: int, log: Log) -> None:
     log.note(f"Running for {iterations} iterations.", "caffe.cpp:281")
     told = Told(net, log)
     try:
-        for _ in range(iterations):
-            told.take()
+        while told.made < iterations:
+            told.make(iterations - told.made)
     finally:
         told.tell()
     log.note(f"Loss: {number(told.loss / iterations)}", "caffe.cpp:309")
-    for index, ((name, weight), total) in enumerate(zip(told.scores.names(), told.sums, strict=True)):
+    for index, ((name, weight), total) in enumerate(zip(told.scores.names, told.sums, strict=True)):
         log.note(output(OutputValue(index, name, total / iterations, weight)), "caffe.cpp:321")
 
 
@@ -144,7 +144,8 @@ class Told:
     """The batches of a test, told a few at a time: as often as somebody would see.
 
     Attributes:
-        loss: the sum of all losses.
+        made: how many there are.
+        loss: the sum of all losses that were told.
         sums: for each output value that of all batches, in single precision.
     """
 
@@ -152,20 +153,21 @@ class Told:
         from ..solver.testing import Scores
 
         self.scores = Scores(net)
-        self.loss, self.sums = 0.0, list[float]()
+        self.made, self.loss, self.sums = 0, 0.0, list[float]()
         self._net, self._log = net, log
-        self._starts: list[Moment] = []
-        self._batch = 0
+        self._starts: list[tuple[Moment, int]] = []  # and how many passes there are from there to a batch's end
+        self._told = 0
         self._when = monotonic()
         self._odd = False
 
-    def take(self) -> None:
-        """Make the pass of the next batch."""
+    def make(self, most: int) -> None:
+        """Make the pass of the next batch, or of the next few."""
         from ..net.moment import Moment
 
         start = Moment(self._net)
-        self.scores.take(self._net.forward())
-        self._starts.append(start)
+        made = self.scores.make(self.scores.ahead(most))
+        self._starts += [(start, number) for number in range(1, made + 1)]
+        self.made += made
         if self.scores.many or monotonic() - self._when > _SEEN:
             self.tell()
 
@@ -173,26 +175,25 @@ class Told:
         """Tell of the batches that nobody was told of."""
         from ctypes import c_float
 
-        names = [name for name, _ in self.scores.names()]
-        for (loss, *values), start in zip(self.scores.read().tolist(), self._starts, strict=True):
-            for name, value in zip(names, values, strict=True):
-                self._log.note(f"Batch {self._batch}, {name} = {number(value)}", "caffe.cpp:304")
+        rows, starts, self._starts = self.scores.read().tolist(), self._starts, []
+        for (loss, *values), start in zip(rows, starts, strict=True):
+            for (name, _), value in zip(self.scores.names, values, strict=True):
+                self._log.note(f"Batch {self._told}, {name} = {number(value)}", "caffe.cpp:304")
             self.loss += loss
             if not self._odd and not all(map(isfinite, (self.loss, *values))):
                 self._odd = True
-                _say_where(self._net, start, self._batch, self._log)
+                _say_where(self._net, *start, self._told, self._log)
             sums = self.sums or [0.0] * len(values)
             self.sums = [c_float(total + value).value for total, value in zip(sums, values, strict=True)]
-            self._batch += 1
-        self._starts.clear()
+            self._told += 1
         self._when = monotonic()
 
 
-def _say_where(net: Net, start: Moment, batch: int, log: Log) -> None:
+def _say_where(net: Net, start: Moment, passes: int, batch: int, log: Log) -> None:
     """Warn of a batch that is not finite, once its reason is found."""
     from ..net.search import find
     from ..solver.findings import begun, placed
 
-    origin = find(net, start, 1, "outputs")
+    origin = find(net, start, passes, "outputs")
     fault = placed(origin, f"batch {batch} has outputs that are not finite; {begun(origin)}")
     log.warn(replace(fault, severity="warning"))

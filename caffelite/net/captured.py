@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import ref
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from .blob import Parameter
     from .fast import FastPlan
     from .steps import Table
+
+
+_AHEAD, _AHEAD_BYTES = 8, 4 << 20
+"""Passes that are begun at once, and bytes that they begin with."""
 
 
 class Seen(NamedTuple):
@@ -61,6 +66,8 @@ class Captured:
         self._beginnings = [*net.input_values.values(), *(index for turn in plan.reading for index in turn.step.writes)]
         self._beginnings += [slot for slot, _ in plan.drawing]
         self._weights = list({id(blob.owner): blob.owner for row in net.rows for blob in row}.values())
+        # Whether a layer works in place on what passes begin with, so that the next begins where one ended.
+        self._leads_on = any(net.graph.blobs[blob] != value for blob, value in net.input_values.items())
         self._forward, self._whole = Capture(len(self._weights)), Capture(len(self._weights))
         self.learned: list[tuple[Parameter, bool]] = []
 
@@ -137,14 +144,43 @@ class Captured:
     def forward(self) -> tuple[torch.Tensor, Tensors]:
         """A pass: its weighted loss, and the values of outputs, which may be others when the next one is made."""
         table = self._plan.begin(backward=False)
-        loss, *outputs = self._forward(self._inputs(table), lambda: self._computed(table))
+        loss, *outputs = self._forward(self._inputs(table), partial(self._computed, table))
         self._plan.net.run.position += 1
         return _kept(loss, self._forward), outputs
+
+    def ahead(self, most: int) -> int:
+        """How many passes forward, `most` at most, `forwards` would make at once: several where they are made without
+        Python and begin with little."""
+        if self._forward.replay is None or self._leads_on:
+            return 1
+        shapes = self._forward.shapes[: len(self._forward.shapes) - len(self._weights)]
+        size = sum(shape.numel() for shape in shapes) * torch.float32.itemsize
+        return max(1, min(most, _AHEAD, _AHEAD_BYTES // max(1, size)))
+
+    def forwards(self, count: int) -> list[tuple[torch.Tensor, Tensors]]:
+        """`forward` so many times, or as often as can be begun; results stay.  What all begin with is made first,
+        while the code that makes it is in the caches."""
+        tables: list[Table] = []
+        for _ in range(count):
+            try:
+                tables.append(self._plan.begin(backward=False))
+            except CaffeliteError:
+                if not tables:
+                    raise
+                break  # it is an error again when it is the first
+            self._plan.net.run.position += 1
+        made: list[tuple[torch.Tensor, Tensors]] = []
+        for table in tables:
+            loss, *outputs = self._forward(self._inputs(table), partial(self._computed, table))
+            if self._forward.lends:
+                outputs = [one if one is None else one.clone() for one in outputs]
+            made.append((_kept(loss, self._forward), outputs))
+        return made
 
     def forward_backward(self) -> Seen:
         """A pass forward and back."""
         table, inputs = self.begin()
-        return self.seen(self._whole(inputs, lambda: self._computed_whole(table)))
+        return self.seen(self._whole(inputs, partial(self._computed_whole, table)))
 
     def show(self, seen: Seen) -> None:
         """Let blobs show the outputs, and add the gradients to those of the parameters."""

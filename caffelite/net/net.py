@@ -156,6 +156,26 @@ class Net:
         self.push()
         return loss
 
+    def ahead(self, most: int) -> int:
+        """How many passes `forwards` makes at once, `most` at most."""
+        captured = self._fast.captured if self._fast is not None and not self._watched else None
+        return 1 if captured is None else captured.ahead(most)
+
+    def forwards(self, count: int) -> list[list[torch.Tensor]]:
+        """`forward` as often as `ahead` said, or less often if data cannot be read: for each pass the loss, and the
+        values of all output blobs, which stay.  Blobs show the last one."""
+        if count == 1 or self._fast is None or self._fast.captured is None:
+            return [[self.forward(), *(one.clone() for one in self.outputs())]]
+        self.follow_inputs()
+        self.pull(adding=False)
+        with torch.no_grad(), self.arithmetic():
+            made = self._fast.captured.forwards(count)
+            self._fast.tell(made[-1][1])
+        self.push()
+        held = self.outputs()  # what is always the same, no pass gives
+        each = ((loss, zip(outputs, held, strict=False)) for loss, outputs in made)
+        return [[loss, *(mine if mine is not None else its for mine, its in row)] for loss, row in each]
+
     def forward_backward(self) -> torch.Tensor:
         """One forward and backward pass; gradients are added to those of `parameters`.  Returns the weighted loss."""
         self.follow_inputs()
@@ -371,17 +391,18 @@ class Net:
         """The loss weight of a blob; 0 where it is no loss."""
         return self._loss_weights.get(blob, 0.0)
 
-    def outputs(self) -> list[tuple[str, float, torch.Tensor]]:
-        """Name, loss weight and values, in one row, of every output blob of the last forward; the next one may change
-        them."""
-        rows = ((blob, self.blobs[blob].data_mirror.tensor()) for blob in self.graph.outputs)
-        return [(blob, self.loss_weight(blob), row.detach().reshape(-1)) for blob, row in rows]
+    def named_outputs(self) -> list[tuple[str, float]]:
+        """Name and loss weight of every output blob."""
+        return [(blob, self.loss_weight(blob)) for blob in self.graph.outputs]
+
+    def outputs(self) -> list[torch.Tensor]:
+        """The values of every output blob of the last forward."""
+        return [self.blobs[blob].data_mirror.tensor() for blob in self.graph.outputs]
 
     def output_values(self) -> list[tuple[str, float, list[float]]]:
-        """`outputs`, read from the device."""
-        there = self.outputs()
-        values = devices.numbers([row for _, _, row in there])
-        return [(blob, weight, row) for (blob, weight, _), row in zip(there, values, strict=True)]
+        """Name, loss weight and values of every output blob of the last forward."""
+        values = devices.numbers([one.detach().reshape(-1) for one in self.outputs()])
+        return [(*named, row) for named, row in zip(self.named_outputs(), values, strict=True)]
 
     def sources(self) -> Iterator[tuple[str, SourceLayer]]:
         """The layers that read records, with their names."""

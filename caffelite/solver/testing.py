@@ -5,15 +5,16 @@ Source: `Solver::Test`, `src/caffe/solver.cpp`; sums are in single precision, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import UsageError
-from ..layerkit.base import torch
 from ..logs.records import OutputValue
+from ..runtime.device import numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,48 +40,63 @@ _MANY_BATCHES, _MANY_VALUES = 64, 1 << 16
 
 class Scores:
     """What passes of a net give, read from the device for many of them at once: each time it would have to be waited
-    for, and on a CPU a look at a number after a pass finds nothing in the caches.
+    for, and on a CPU whatever looks at a number after a pass is not in the caches.
 
     Args:
-        net: it has as many output values in each batch.
+        net: it has as many output values in each pass.
+
+    Attributes:
+        names: for each value of an output its name and loss weight, as far as something was read.
     """
 
     def __init__(self, net: Any) -> None:
+        self.names: list[tuple[str, float]] = []
         self._net = net
-        self._rows: list[Tensor] = []
-        self._sizes: list[tuple[str, float, int]] = []
+        self._passes: list[list[Tensor]] = []
+        self._most = 1
 
-    def take(self, loss: Tensor) -> None:
-        """Note what the net's last pass gave, this weighted loss among it.
+    def ahead(self, most: int) -> int:
+        """How many passes, `most` at most, it is best to `make` at once."""
+        return int(self._net.ahead(most))
+
+    def make(self, count: int) -> int:
+        """Make so many passes of the net and note what they give; says how many there are: fewer where an error comes
+        next."""
+        made = self._net.forwards(count)
+        self._passes += made
+        return len(made)
+
+    @property
+    def many(self) -> bool:
+        """Whether it is time to `read`."""
+        return len(self._passes) >= self._most
+
+    def read(self) -> NDArray[np.float32]:
+        """What was noted since the last time: a row for each pass, its loss and then the values of its outputs.
 
         Raises:
-            UsageError: these are not as many values as those of the pass before, so they have no mean.
+            UsageError: two passes had outputs of different size, so they have no mean.
         """
-        there = self._net.outputs()
-        sizes = [(name, weight, len(row)) for name, weight, row in there]
-        before, now = (sum(size for *_, size in each) for each in (self._sizes, sizes))
-        if self._sizes and before != now:
+        passes, self._passes = self._passes, []
+        for row in passes:
+            self._measure(row[1:])
+        values = chain.from_iterable(numbers([one.detach().reshape(-1) for row in passes for one in row]))
+        return np.fromiter(values, np.float32).reshape(len(passes), 1 + len(self.names))
+
+    def _measure(self, row: Sequence[Tensor]) -> None:
+        sizes = [one.numel() for one in row]
+        before, now = len(self.names), sum(sizes)
+        if before == now:
+            return
+        if before:
             raise UsageError(
                 f"the outputs of the net change their size from batch to batch ({before} values, then {now}), "
                 "so they have no mean",
                 help="let a layer read what a Filter lets through: a loss, or Silence",
             )
-        self._sizes = sizes
-        self._rows.append(torch.cat([loss.detach().reshape(1), *(row for *_, row in there)]))
-
-    @property
-    def many(self) -> bool:
-        """Whether it is time to `read`."""
-        return len(self._rows) >= _MANY_BATCHES or len(self._rows) * len(self._rows[0]) >= _MANY_VALUES
-
-    def read(self) -> NDArray[np.float32]:
-        """What was noted since the last time: a row for each pass, its loss and then the values of its outputs."""
-        rows, self._rows = self._rows, []
-        return torch.stack(rows).cpu().numpy() if rows else np.zeros((0, 0), np.float32)
-
-    def names(self) -> list[tuple[str, float]]:
-        """For each value of an output its name and loss weight."""
-        return [(name, weight) for name, weight, size in self._sizes for _ in range(size)]
+        named = zip(self._net.named_outputs(), sizes, strict=True)
+        self.names = [one for one, size in named for _ in range(size)]
+        self._most = min(_MANY_BATCHES, max(1, _MANY_VALUES // now))
 
 
 def passes(net: Any, batches: int, interrupted: Callable[[], bool], shows: bool) -> Iterator[Any]:
@@ -113,17 +129,20 @@ def average(
     """
     if batches <= 0:
         return Average((), None)
-    scores, sums = Scores(net), np.zeros(1, np.float32)
-    for batch, loss in enumerate(passes(net, batches, interrupted, shows), 1):
-        if loss is None:
+    scores, sums, made = Scores(net), np.zeros(1, np.float32), 0
+    while made < batches:
+        count = 1 if shows else scores.ahead(batches - made)
+        if any(interrupted() for _ in range(count)):
             return None
-        scores.take(loss)
-        if scores.many or batch == batches:
+        if shows:
+            net.observe(made + 1 == batches)
+        made += scores.make(count)
+        if scores.many or made == batches:
             for row in scores.read():
                 sums = sums + row
     mean, *means = (sums / np.float32(batches)).tolist()
     outputs = (
         OutputValue(index, name, value, weight)
-        for index, ((name, weight), value) in enumerate(zip(scores.names(), means, strict=True))
+        for index, ((name, weight), value) in enumerate(zip(scores.names, means, strict=True))
     )
     return Average(tuple(outputs), mean if with_loss else None)

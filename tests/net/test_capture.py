@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from google.protobuf import text_format
 
 from caffelite import prototxt
-from caffelite.errors import LayerError
+from caffelite.errors import DataError, LayerError
 from caffelite.layerkit.base import layers
 from caffelite.layers.softmax import Softmax
 from caffelite.net import Net
@@ -329,6 +331,79 @@ def test_so_does_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
         in_python(monkeypatch)
     assert found[0] == found[1]
     assert len({str(values) for values in found[0]}) == 6
+
+
+LABELLED = """
+layer { name: "in" type: "HDF5Data" top: "x" top: "label" hdf5_data_param { source: "list.txt" batch_size: 4 } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "score"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+"""
+
+
+def labelled(bad: int | None = None) -> Net:
+    """A net in TEST that reads 40 records; the label of one may be none."""
+    chance = np.random.default_rng(5)
+    labels = chance.integers(0, 3, 40).astype("f4")
+    if bad is not None:
+        labels[bad] = 7
+    with h5py.File("data.h5", "w") as file:
+        file["x"], file["label"] = chance.standard_normal((40, 6)).astype("f4"), labels
+    Path("list.txt").write_text("data.h5\n")
+    return net_of(LABELLED + END + ACCURACY, TEST)
+
+
+@pytest.mark.parametrize("lends", [False, True])
+def test_passes_that_are_begun_at_once_are_the_same(
+    lends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if lends:
+        lend(monkeypatch)
+    several, alone, made = labelled(), labelled(), list[list[float]]()
+    while len(made) < 31:
+        count = several.ahead(31 - len(made))
+        assert count == (1 if len(made) < 3 else min(8, 31 - len(made)))
+        made += [[value.item() for value in row] for row in several.forwards(count)]
+    for row in made:
+        loss = float(alone.forward())
+        assert row == [loss, *(values[0] for _, _, values in alone.output_values())]
+    assert several.output_values() == alone.output_values()
+    assert several.run.position == alone.run.position
+    assert [layer.consumed for _, layer in several.sources()] == [layer.consumed for _, layer in alone.sources()]
+
+
+def test_data_that_cannot_be_read_ends_passes_where_it_is_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = labelled()
+    (_, source), *_ = net.sources()
+    forward = type(source).forward
+
+    def fails(self: Any, *arguments: Any) -> Any:
+        if self.consumed == 24:
+            raise DataError("a record is damaged")
+        return forward(self, *arguments)
+
+    monkeypatch.setattr(type(source), "forward", fails)
+    for _ in range(3):
+        assert len(net.forwards(net.ahead(9))) == 1
+    assert len(net.forwards(net.ahead(9))) == 3
+    for _ in range(2):
+        with pytest.raises(DataError, match="damaged"):
+            net.forwards(net.ahead(9))
+    assert (source.consumed, net.run.position) == (24, 6)
+
+
+def test_a_label_that_is_no_class_is_named_in_passes_that_are_begun_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = labelled(bad=25)
+    for _ in range(3):
+        net.forwards(net.ahead(9))
+    with pytest.raises(LayerError, match="label of sample 1 must be a class from 0 to 2, got 7"):
+        net.forwards(net.ahead(9))
 
 
 def test_weights_in_another_place_are_heeded() -> None:

@@ -95,11 +95,17 @@ class FakeNet:
             parameter.grad = ones if parameter.grad is None else parameter.grad + ones
         return self._run("both")
 
-    def outputs(self) -> list[tuple[str, float, torch.Tensor]]:
-        return [(name, weight, torch.tensor([self.loss])) for name, weight in self._outputs]
+    def ahead(self, most: int) -> int:
+        return 1
+
+    def forwards(self, count: int) -> list[list[torch.Tensor]]:
+        return [[self.forward(), *(torch.tensor([self.loss]) for _ in self._outputs)]]
+
+    def named_outputs(self) -> list[tuple[str, float]]:
+        return list(self._outputs)
 
     def output_values(self) -> list[tuple[str, float, list[float]]]:
-        return [(name, weight, row.tolist()) for name, weight, row in self.outputs()]
+        return [(name, weight, [self.loss]) for name, weight in self._outputs]
 
     def clear_gradients(self) -> None:
         for parameter in self.parameters:
