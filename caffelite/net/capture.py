@@ -31,7 +31,7 @@ class Capture:
 
     Attributes:
         replay: the work as a function of its inputs, once there is one.
-        row, shapes: its operators, and those of the inputs, then.
+        row, shapes: its operators, and those of the inputs that are not always the same, then.
         lends: results are lent, until the next time.
     """
 
@@ -51,7 +51,7 @@ class Capture:
             work: does it in Python.  Its results depend on nothing but the inputs, and on tensors that stay the same.
         """
         if self.replay is not None:
-            if [one.shape for one in inputs] == self.shapes:
+            if [one.shape for one in inputs[: len(inputs) - self._stay]] == self.shapes:
                 try:
                     return self.replay(inputs)
                 except RuntimeError:
@@ -72,7 +72,7 @@ class Capture:
         elif self._next == _FIRST:
             self.row, self._next = row, _SECOND
         else:
-            self.shapes = [one.shape for one in inputs]
+            self.shapes = [one.shape for one in inputs[: len(inputs) - self._stay]]
             self._next = _NEVER
             self.replay = self._made(function(row, len(inputs)), inputs)
         return results

@@ -120,7 +120,7 @@ class Captured:
     @property
     def _begun(self) -> int:
         """How many inputs there are before the weights."""
-        return len(self._whole.shapes) - len(self._weights)
+        return len(self._whole.shapes)
 
     def begin(self) -> tuple[Table, list[torch.Tensor]]:
         """The values that a pass forward and back begins with, and all that it reads."""
@@ -153,8 +153,7 @@ class Captured:
         Python and begin with little."""
         if self._forward.replay is None or self._leads_on:
             return 1
-        shapes = self._forward.shapes[: len(self._forward.shapes) - len(self._weights)]
-        size = sum(shape.numel() for shape in shapes) * torch.float32.itemsize
+        size = sum(shape.numel() for shape in self._forward.shapes) * torch.float32.itemsize
         return max(1, min(most, _AHEAD, _AHEAD_BYTES // max(1, size)))
 
     def forwards(self, count: int) -> list[tuple[torch.Tensor, Tensors]]:

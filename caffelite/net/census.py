@@ -18,7 +18,7 @@ def finite(tensors: Iterable[torch.Tensor | None]) -> bool:
     A sum shows it, at the cost of reading once; only where a sum itself overflows each value is looked at.
     """
     found = [tensor.detach() for tensor in tensors if tensor is not None]
-    if math.isfinite(sum(chain.from_iterable(numbers([tensor.sum().reshape(1) for tensor in found])))):
+    if math.isfinite(sum(chain.from_iterable(numbers([tensor.sum() for tensor in found])))):
         return True
     return all(bool(tensor.isfinite().all()) for tensor in found)
 

@@ -401,7 +401,7 @@ class Net:
 
     def output_values(self) -> list[tuple[str, float, list[float]]]:
         """Name, loss weight and values of every output blob of the last forward."""
-        values = devices.numbers([one.detach().reshape(-1) for one in self.outputs()])
+        values = devices.numbers(self.outputs())
         return [(*named, row) for named, row in zip(self.named_outputs(), values, strict=True)]
 
     def sources(self) -> Iterator[tuple[str, SourceLayer]]:

@@ -44,12 +44,17 @@ def choose(gpus: Sequence[int] | None, wants_gpu: bool, device_id: int = 0) -> t
     return torch.device("cuda", wanted[0]), None
 
 
-def numbers(rows: Sequence[torch.Tensor]) -> list[list[float]]:
-    """The values of 1-d tensors; on a GPU all of them are waited for at once."""
-    if len(rows) < 2 or rows[0].device.type == "cpu":
-        return [row.tolist() for row in rows]
-    values = iter(torch.cat(list(rows)).tolist())
-    return [list(islice(values, len(row))) for row in rows]
+_MANY = 16
+
+
+def numbers(tensors: Sequence[torch.Tensor]) -> list[list[float]]:
+    """The values of tensors; on a GPU all of them are waited for at once, on a CPU many are read at once."""
+    if len(tensors) < (_MANY if tensors and tensors[0].device.type == "cpu" else 2):
+        return [one.detach().reshape(-1).tolist() for one in tensors]
+    if all(one.dim() == 0 for one in tensors):
+        return [[value] for value in torch.stack(list(tensors)).tolist()]
+    values = iter(torch.cat([one.detach().reshape(-1) for one in tensors]).tolist())
+    return [list(islice(values, one.numel())) for one in tensors]
 
 
 def arithmetic(device: torch.device, *, tf32: bool) -> AbstractContextManager[None]:

@@ -80,7 +80,7 @@ class Scores:
         passes, self._passes = self._passes, []
         for row in passes:
             self._measure(row[1:])
-        values = chain.from_iterable(numbers([one.detach().reshape(-1) for row in passes for one in row]))
+        values = chain.from_iterable(numbers([one for row in passes for one in row]))
         return np.fromiter(values, np.float32).reshape(len(passes), 1 + len(self.names))
 
     def _measure(self, row: Sequence[Tensor]) -> None:
