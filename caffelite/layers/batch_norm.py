@@ -143,15 +143,17 @@ class BatchNorm(Layer):
         if not self.scaled:
             self.collect(statistics, *found)
             return y
-        stays, before = self.fraction if run.position else 0.0, _divided(*statistics)
+        stays, before = self.fraction if run.position else 0.0, self.so_far(statistics)
         for weight, old, new in zip(statistics, before, found, strict=False):
             weight.copy_(old * stays + new * (1 - stays))
         statistics[2].fill_(1)
         return y
 
     def so_far(self, statistics: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Mean and variance that were collected."""
-        return _divided(*statistics)
+        """What was collected, divided by how much it was; 0 where that is 0."""
+        mean, variance, amount = statistics
+        part = torch.where(amount == 0, 0, 1 / amount)
+        return mean * part, variance * part
 
     def collect(self, statistics: Sequence[Tensor], mean: Tensor, variance: Tensor) -> None:
         """Add those of a batch to what was collected, as the original does."""
@@ -162,12 +164,6 @@ class BatchNorm(Layer):
     def make_kernel(self, run: Run, wants: Sequence[bool], learns: Sequence[bool]) -> Kernel | None:
         parts = not self.collected and self.settings("batch_norm_param").stats_batch_size
         return None if self.scaled or parts else NormalizedKernel(wants, learns, self)
-
-
-def _divided(mean: Tensor, variance: Tensor, amount: Tensor) -> tuple[Tensor, Tensor]:
-    """What was collected, divided by how much it was; 0 where that is 0."""
-    part = torch.where(amount == 0, 0, 1 / amount)
-    return mean * part, variance * part
 
 
 def _one(_: object) -> list[float]:

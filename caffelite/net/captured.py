@@ -143,10 +143,9 @@ class Captured:
 
     def forward(self) -> tuple[torch.Tensor, Tensors]:
         """A pass: its weighted loss, and the values of outputs, which may be others when the next one is made."""
-        table = self._plan.begin(backward=False)
-        loss, *outputs = self._forward(self._inputs(table), partial(self._computed, table))
+        made = self._made(self._plan.begin(backward=False))
         self._plan.net.run.position += 1
-        return _kept(loss, self._forward), outputs
+        return made
 
     def ahead(self, most: int) -> int:
         """How many passes forward, `most` at most, `forwards` would make at once: several where they are made without
@@ -170,11 +169,16 @@ class Captured:
             self._plan.net.run.position += 1
         made: list[tuple[torch.Tensor, Tensors]] = []
         for table in tables:
-            loss, *outputs = self._forward(self._inputs(table), partial(self._computed, table))
+            loss, outputs = self._made(table)
             if self._forward.lends:
                 outputs = [one if one is None else one.clone() for one in outputs]
-            made.append((_kept(loss, self._forward), outputs))
+            made.append((loss, outputs))
         return made
+
+    def _made(self, table: Table) -> tuple[torch.Tensor, Tensors]:
+        """A pass forward that has begun."""
+        loss, *outputs = self._forward(self._inputs(table), partial(self._computed, table))
+        return _kept(loss, self._forward), outputs
 
     def forward_backward(self) -> Seen:
         """A pass forward and back."""

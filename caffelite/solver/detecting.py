@@ -5,7 +5,7 @@ Source: `Solver::TestDetection`, `src/caffe/solver.cpp` of weiliu89/caffe, branc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import UsageError
 from ..logs.records import OutputValue
 from .precision import average_precision
-from .testing import Average, passes
+from .testing import Average
 
 _COLUMNS = 5
 _IMAGE, _LABEL, _SCORE, _RIGHT, _WRONG = range(_COLUMNS)
@@ -47,7 +47,7 @@ def mean_precision(
     """
     rows: dict[str, list[NDArray[np.float32]]] = {}
     total = np.float32(0)
-    for loss in passes(net, batches, interrupted, shows):
+    for loss in _passes(net, batches, interrupted, shows):
         if loss is None:
             return None
         if with_loss:
@@ -58,6 +58,17 @@ def mean_precision(
     outputs = tuple(OutputValue(index, name, _mean(classes)) for index, (name, classes) in enumerate(judged.items()))
     by_class = tuple(one for classes in judged.values() for one in classes)
     return Precision(outputs, float(total / np.float32(batches)) if with_loss and batches > 0 else None, by_class)
+
+
+def _passes(net: Any, batches: int, interrupted: Callable[[], bool], shows: bool) -> Iterator[Any]:
+    """Run `batches` forward passes: the loss of each; None, as the last, when interrupted."""
+    for batch in range(batches):
+        if interrupted():
+            yield None
+            return
+        if shows:
+            net.observe(batch + 1 == batches)
+        yield net.forward()
 
 
 def _table(net: Any, name: str, flat: list[float]) -> NDArray[np.float32]:

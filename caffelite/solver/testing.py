@@ -5,7 +5,7 @@ Source: `Solver::Test`, `src/caffe/solver.cpp`; sums are in single precision, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -97,17 +97,6 @@ class Scores:
         named = zip(self._net.named_outputs(), sizes, strict=True)
         self.names = [one for one, size in named for _ in range(size)]
         self._most = min(_MANY_BATCHES, max(1, _MANY_VALUES // now))
-
-
-def passes(net: Any, batches: int, interrupted: Callable[[], bool], shows: bool) -> Iterator[Any]:
-    """Run `batches` forward passes: the loss of each; None, as the last, when interrupted.  See `average`."""
-    for batch in range(batches):
-        if interrupted():
-            yield None
-            return
-        if shows:
-            net.observe(batch + 1 == batches)
-        yield net.forward()
 
 
 def average(

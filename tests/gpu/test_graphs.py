@@ -11,9 +11,9 @@ import torch
 from caffelite.net import Net
 from caffelite.net.capture import Capture
 from caffelite.net.graphed import Graphed
-from caffelite.proto import TEST, SolverParameter
+from caffelite.proto import SolverParameter
 
-from ..net.test_capture import ACCURACY, CLASSES, END, FILLED, INPUTS, NETS, X, batch, in_python
+from ..net.test_capture import CLASSES, END, FILLED, INPUTS, NETS, X, batch, expect_the_same_test, in_python
 from ..nets import net_of
 
 if not torch.cuda.is_available():
@@ -83,17 +83,7 @@ def test_it_is_the_same_each_time(precision: str) -> None:
 
 @pytest.mark.parametrize("name", NETS)
 def test_so_is_a_test(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for _ in range(2):
-        net, values = net_of(INPUTS + NETS[name] + END + ACCURACY, TEST, device=GPU), []
-        for number in range(6):
-            batch(net, number)
-            net.forward()
-            values.append(net.output_values())
-        found.append(values)
-        in_python(monkeypatch)
-    assert found[0] == found[1]
-    assert len({str(values) for values in found[0]}) == 6
+    expect_the_same_test(INPUTS + NETS[name], monkeypatch, device=GPU)
 
 
 @pytest.mark.parametrize("name", sorted({*NETS} - {"chance"}))  # which is another one on each kind of device

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from caffelite import assembly
 from caffelite.proto import SolverParameter
-from caffelite.solver import Solver, stretch
+from caffelite.solver import stretch
 
 from ..commands.conftest import caffelite
 from ..conftest import REPO
-from ..solver.resuming import TYPES, Told, files, whole
+from ..solver.resuming import TYPES, files, in_stops, solver_of, whole
 
 if not torch.cuda.is_available():
     pytest.skip("needs a GPU", allow_module_level=True)
@@ -28,12 +27,6 @@ FOLLOWING = sorted({*TYPES} - {"LBFGS", "ConjugateGradient"})
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("gpu")
-
-
-def solver_of(path: Path, device: torch.device = GPU) -> tuple[Solver, Told]:
-    solver, told = assembly.load_solver(path, device=device), Told()
-    solver.sinks.append(told)
-    return solver, told
 
 
 def plain(folder: Path, prefix: Path, kind: str, more: str = "") -> Path:
@@ -63,23 +56,17 @@ def plain(folder: Path, prefix: Path, kind: str, more: str = "") -> Path:
 def test_nobody_can_tell_graphs_stops_and_resumes(
     kind: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight, told = solver_of(plain(folder, tmp_path / "straight" / "s", kind))
+    straight, told = solver_of(plain(folder, tmp_path / "straight" / "s", kind), GPU)
     straight.step(60)
     assert straight.net.fast_plan.captured is not None
     assert straight.net.fast_plan.captured.settled
-    path, lines, newest = plain(folder, tmp_path / "resumed" / "s", kind), [], None
-    for stop in (3, 29, 60):
-        solver, said = solver_of(path)
-        if newest is not None:
-            solver.restore(newest)
-        solver.step(stop - solver.iter)
-        solver.snapshot()
-        newest, lines = solver.newest, lines + said.lines
+    path = plain(folder, tmp_path / "resumed" / "s", kind)
+    solver, lines, _ = in_stops(path, (3, 29, 60), GPU)
     assert whole(solver) == whole(straight)
     assert lines == told.lines
     monkeypatch.setattr(stretch.Stretch, "__call__", lambda self, least: None)
     monkeypatch.setattr("caffelite.net.capture.Capture.__call__", lambda self, inputs, work: work())
-    alone, said = solver_of(path)
+    alone, said = solver_of(path, GPU)
     alone.step(60)
     assert whole(alone) == whole(straight)
     assert said.lines == told.lines
@@ -87,16 +74,10 @@ def test_nobody_can_tell_graphs_stops_and_resumes(
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_chance_resumes_too(kind: str, folder: Path, tmp_path: Path) -> None:
-    straight, told = solver_of(files(folder, tmp_path / "straight" / "s", kind))
+    straight, told = solver_of(files(folder, tmp_path / "straight" / "s", kind), GPU)
     straight.solve()
-    path, lines, newest = files(folder, tmp_path / "resumed" / "s", kind), [], None
-    for stop in (5, 6, 13):
-        solver, said = solver_of(path)
-        if newest is not None:
-            solver.restore(newest)
-        solver.step(stop - solver.iter)
-        solver.snapshot()
-        newest, lines = solver.newest, lines + said.lines
+    path = files(folder, tmp_path / "resumed" / "s", kind)
+    solver, lines, _ = in_stops(path, (5, 6, 13), GPU)
     assert whole(solver) == whole(straight)
     assert lines == told.lines
 
@@ -116,7 +97,7 @@ def test_it_is_nearly_what_the_cpu_gives(kind: str, folder: Path, tmp_path: Path
 def test_single_precision_is_single_precision(folder: Path, tmp_path: Path) -> None:
     losses: dict[str, list[float]] = {}
     for precision in ("FLOAT32", "TF32", "BF16"):
-        solver, _ = solver_of(plain(folder, tmp_path / precision / "s", "SGD", f"precision: {precision}"))
+        solver, _ = solver_of(plain(folder, tmp_path / precision / "s", "SGD", f"precision: {precision}"), GPU)
         assert solver.net.precision == SolverParameter.Precision.Value(precision)
         losses[precision] = []
         for _ in range(10):

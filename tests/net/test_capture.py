@@ -318,11 +318,11 @@ def test_what_is_lent_is_not_kept(name: str, monkeypatch: pytest.MonkeyPatch) ->
 ACCURACY = 'layer { name: "accuracy" type: "Accuracy" bottom: "score" bottom: "label" top: "accuracy" }\n'
 
 
-def test_so_does_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+def expect_the_same_test(text: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    """A test of a net is, captured, what it is in Python."""
     found = []
     for _ in range(2):
-        net = net_of(INPUTS + NETS["convolution"] + END + ACCURACY, TEST)
-        values = []
+        net, values = net_of(text + END + ACCURACY, TEST, **options), []
         for number in range(6):
             batch(net, number)
             net.forward()
@@ -331,6 +331,11 @@ def test_so_does_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
         in_python(monkeypatch)
     assert found[0] == found[1]
     assert len({str(values) for values in found[0]}) == 6
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_so_does_a_test(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expect_the_same_test(INPUTS + NETS[name], monkeypatch)
 
 
 LABELLED = """

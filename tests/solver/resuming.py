@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from caffelite.assembly import load_solver
 from caffelite.logs import records
@@ -102,13 +104,33 @@ class Told:
             self.lines.append(("test", record.iteration, record.net, record.outputs))
 
 
-def solver_of(path: Path) -> tuple[Solver, Told]:
+def solver_of(path: Path, device: torch.device | None = None) -> tuple[Solver, Told]:
     """The solver of a file, and what it tells from now on.  It lets go of its files when it is collected."""
-    solver, told = load_solver(path), Told()
+    solver, told = load_solver(path, device=device), Told()
     solver.sinks.append(told)
     for net in (solver.net, *solver.test_nets):
         weakref.finalize(solver, net.close)
     return solver, told
+
+
+def in_stops(
+    path: Path, stops: Iterable[int], device: torch.device | None = None
+) -> tuple[Solver, list[Any], set[str]]:
+    """A run that a new solver goes on with after each of these iterations: the last one, what all of them told, and the
+    names of their runs."""
+    lines: list[Any] = []
+    newest, names = None, set[str]()
+    for stop in stops:
+        solver, said = solver_of(path, device)
+        if newest is not None:
+            solver.restore(newest)
+        solver.step(stop - solver.iter)
+        solver.snapshot()
+        newest = solver.newest
+        lines += said.lines
+        names.add(solver.run_id)
+        solver.close()
+    return solver, lines, names
 
 
 def whole(solver: Solver) -> bytes:

@@ -18,7 +18,7 @@ from caffelite.snapshot import newest, read_state, write_state
 from caffelite.snapshot.wire import bytes_field
 from caffelite.solver.events import Action
 
-from .resuming import TYPES, files, solver_of, whole
+from .resuming import TYPES, files, in_stops, solver_of, whole
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +32,7 @@ def test_a_resumed_run_is_the_same_run(kind: str, more: str, folder: Path, tmp_p
     straight, told = solver_of(files(folder, tmp_path / "straight" / "s", kind, more))
     straight.solve()
     path = files(folder, tmp_path / "resumed" / "s", kind, more)
-    lines, newest, names = [], None, set()
-    for stop in (5, 6, 11, 13):
-        solver, said = solver_of(path)
-        if newest is not None:
-            solver.restore(newest)
-        solver.step(stop - solver.iter)
-        solver.snapshot()
-        newest = solver.newest
-        lines += said.lines
-        names.add(solver.run_id)
-        solver.close()
+    solver, lines, names = in_stops(path, (5, 6, 11, 13))
     assert whole(solver) == whole(straight)
     assert lines == told.lines
     assert len(names) == 1

@@ -128,11 +128,14 @@ def told(record: records.Record) -> str:
     return text.partition("seconds=")[0] + text.partition("seconds=")[2].partition(",")[2]
 
 
+@pytest.mark.parametrize("lends", [False, True], ids=["", "lent"])
 @pytest.mark.parametrize("policy", ["", 'lr_policy: "step" stepsize: 20', 'lr_policy: "poly"'])
 @pytest.mark.parametrize("kind", TYPES)
 def test_all_is_the_same_to_the_bit(
-    kind: str, policy: str, monkeypatch: pytest.MonkeyPatch, stretches: Stretches
+    kind: str, policy: str, lends: bool, monkeypatch: pytest.MonkeyPatch, stretches: Stretches
 ) -> None:
+    if lends:
+        lend(monkeypatch)
     settings = SETTINGS.replace('lr_policy: "inv"', policy) if policy else SETTINGS
 
     def run() -> tuple[Solver, list[records.Record]]:
@@ -144,21 +147,6 @@ def test_all_is_the_same_to_the_bit(
     assert first == second
     # Shown at 0, 9, 18, …, tested before 13, 26, …, written after 17, 34, …
     assert stretches[0] == [9, 13, 17, 26, 34, 36, 39, 45, 51, 54]
-
-
-@pytest.mark.parametrize("kind", TYPES)
-def test_so_it_is_where_passes_lend_what_they_give(
-    kind: str, monkeypatch: pytest.MonkeyPatch, stretches: Stretches
-) -> None:
-    lend(monkeypatch)
-
-    def run() -> tuple[Solver, list[records.Record]]:
-        solver, said = solver_of(f'{SETTINGS} {EVENTS} type: "{kind}" {TYPES[kind]}')
-        solver.step(55)
-        return solver, said
-
-    first, second = both_ways(monkeypatch, stretches, run)
-    assert first == second
 
 
 def test_a_whole_run_is_the_same(monkeypatch: pytest.MonkeyPatch, stretches: Stretches) -> None:

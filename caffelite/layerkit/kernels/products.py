@@ -27,9 +27,8 @@ _MANY = 32
 class InnerProductKernel(Kernel):
     """y = x·Wᵀ + b, x: …×K flattened behind `first` axes; W: O×K, or K×O if `transpose`.
 
-    The gradient of a large W is as large, so its memory is used again in each iteration.
-
-    On a CPU what has many samples is computed with these in columns, and lies so in memory.
+    On a CPU what has many samples is computed with these in columns, and lies so in memory; and the gradient of a large
+    W, which is as large, lies in the same memory in each iteration (elsewhere torch sees to that).
 
     Args:
         count: the elements of W.
