@@ -275,10 +275,8 @@ class _Writer:
 
     def _list(self, values: tuple[Any, ...], kind: str) -> Any:
         element = kind[kind.index("List[") + len("List[") :]
-        types = torch._C.ListType
-        if "Tensor" in element:
-            inside = torch._C.OptionalType.ofTensor() if "Optional" in element else self.tensor
-            made = types(inside)
-        else:
-            made = {"float": types.ofFloats, "bool": types.ofBools}.get(element.rstrip("]"), types.ofInts)()
+        c: Any = torch._C
+        kinds = {"Tensor": c.TensorType, "float": c.FloatType, "bool": c.BoolType, "number": c.NumberType}
+        inside = kinds.get(element.removeprefix("Optional[").rstrip("]"), c.IntType).get()
+        made = c.ListType(c.OptionalType(inside) if "Optional" in element else inside)
         return self.node("prim::ListConstruct", [self.value(value, element) for value in values], [made])[0]

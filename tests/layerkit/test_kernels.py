@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from caffelite.errors import LayerError
+from caffelite.layerkit.kernels import products
 from caffelite.layerkit.kernels.pooled_convolution import PooledConvolutionKernel
 from caffelite.layerkit.kernels.rectified import ReLUKernel
 from caffelite.layers.inner_product import InnerProduct
@@ -75,6 +76,37 @@ def test_a_kernel_computes_what_autograd_does(name: str) -> None:
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("transpose", ["false", "true"])
+@pytest.mark.parametrize(
+    ("samples", "for_many", "called"), [(8, False, 3), (40, True, 2), (40, False, 0), (4, True, 0)]
+)
+def test_products_are_the_same_whoever_computes_them(
+    samples: int, for_many: bool, called: int, transpose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, outputs = 400, 1000
+    net = net_of(f"""
+    layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ dim: {samples} dim: {inputs} }} }} }}
+    layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+      inner_product_param {{ num_output: {outputs} transpose: {transpose} {FILLED} }} }}""")
+    by_onednn, calls = products._by_onednn, []
+    monkeypatch.setattr(products, "_onednn", lambda: (True, for_many))
+    monkeypatch.setattr(products, "_by_onednn", lambda *given: calls.append(1) or by_onednn(*given))
+    kernel = net.graph.nodes[-1].layer.make_kernel(net.run, [True], [True, True])
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((samples, inputs)).astype(np.float32))
+    weights = [parameter.tensor for parameter in net.parameters]
+    y, below, weight, bias = computed(kernel, net, [x], weights)
+    assert len(calls) == called
+    w, b = (one.detach().double() for one in weights)
+    w = w if transpose == "false" else w.t()
+    above = (torch.arange(y.numel(), dtype=torch.double) * 0.1 + 0.1).reshape(y.shape)
+    gradient = above.t() @ x.double()
+    gradient = gradient if transpose == "false" else gradient.t()
+    wanted = [x.double() @ w.t() + b, above @ w, gradient, above.sum(0)]
+    for mine, exact in zip([y, below, weight, bias], wanted, strict=True):
+        assert mine.shape == exact.shape
+        assert float((mine - exact).abs().max() / exact.abs().max()) < 1e-6
+
+
 @pytest.mark.parametrize("text", ["pool: MAX kernel_size: 2 stride: 3", "pool: STOCHASTIC kernel_size: 2"])
 def test_windows_that_are_not_torchs_have_no_kernel(text: str) -> None:
     """With stride 3 the last window of the 8 columns lies beyond them, and is empty."""
@@ -98,6 +130,23 @@ def test_a_forward_of_somebody_elses_has_no_kernel() -> None:
                 parameter.data[...] *= 2
         losses.append(float(net.forward_backward()))
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_a_loss_of_samples_in_rows_or_columns(columns: bool) -> None:
+    net = net_of("""
+    layer { name: "in" type: "Input" top: "x" top: "label" input_param { shape { dim: 6 dim: 4 } shape { dim: 6 } } }
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "label" top: "loss" }""")
+    kernel = net.graph.nodes[-1].layer.make_kernel(net.run, [True, False], [])
+    scores, label = torch.linspace(-3, 4, 24).cos().reshape(6, 4) * 3, torch.tensor([0.0, 3, 1, 1, 2, 0])
+    given = scores.t().contiguous().t() if columns else scores
+    loss, below, none = computed(kernel, net, [given, label], [])
+    exact = scores.double().requires_grad_()
+    wanted = torch.nn.functional.cross_entropy(exact, label.long())
+    wanted.backward()
+    assert none is None
+    assert float(loss) == pytest.approx(float(wanted.detach()), rel=1e-6)
+    torch.testing.assert_close(below, 0.1 * exact.grad, rtol=1e-5, atol=1e-7, check_dtype=False)
 
 
 # -- several layers in one ----------------------------------------------------------------------------------------

@@ -67,6 +67,10 @@ WORKS: dict[str, tuple[Work, Sequence[torch.Tensor]]] = {
         ),
         (IMAGES, FILTERS),
     ),
+    "a product by oneDNN": (
+        lambda x, y: [torch.ops.mkldnn._linear_pointwise(x, y.t(), None, "none", [], None)],
+        (X, Y),
+    ),
     "maxima": (lambda x: list(torch.ops.aten.max_pool2d_with_indices(x, [2, 2], [2, 2])), (IMAGES,)),
 }
 

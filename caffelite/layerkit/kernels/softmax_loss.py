@@ -50,40 +50,48 @@ class SoftmaxLossKernel(Kernel):
 
 
 class PlainSoftmaxLossKernel(SoftmaxLossKernel):
-    """The same where every label counts as one, on the CPU: whether labels are classes shows when their p is taken."""
+    """The same where every label counts as one, on the CPU: whether labels are classes shows when their p is taken.
+
+    N×C scores whose samples lie in columns are computed with so, which takes torch's softmax a third of the time.
+    """
 
     def __init__(self, wants: Sequence[bool], learns: Sequence[bool], layer: SoftmaxLoss, divisor: float) -> None:
         super().__init__(wants, learns, layer, on_cpu=True)
         self.capturable = True
         shape, self._axis, self._divisor = layer.label_shape, layer.index, divisor
         self._shape = (*shape[: self._axis], 1, *shape[self._axis :])
+        self._flat = len(shape) == self._axis == 1
         self._by = torch.tensor(-divisor)  # a tensor is quicker to divide by than a number
         self._scale: tuple[Tensor, Tensor] | None = None
         self._less_one: Tensor | None = None
-        self._prob: tuple[Tensor, Tensor] | None = None
+        self._prob: tuple[Tensor, Tensor, int] | None = None
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
-        indices = bottoms[1].reshape(self._shape).long()
-        prob = torch.softmax(bottoms[0], self._axis)
+        scores, shape, axis = bottoms[0], self._shape, self._axis
+        if self._flat and not scores.is_contiguous() and scores.t().is_contiguous():
+            scores, shape, axis = scores.t(), shape[::-1], 0
+        indices = bottoms[1].reshape(shape).long()
+        prob = torch.softmax(scores, axis)
         try:
-            picked = prob.gather(self._axis, indices)
+            picked = prob.gather(axis, indices)
         except RuntimeError:  # a label is no class
             return super().forward(run, bottoms, weights, keep)
-        self._prob = (prob, indices) if keep else None
+        self._prob = (prob, indices, axis) if keep else None
         return (picked.clamp_(min=ops.losses.SMALLEST).log_().sum() / self._by,)
 
     def backward(self, above: Tensors, owned: bool) -> tuple[Tensors, Tensors]:
         slope = above[0]
         if self._prob is None or slope is None:
             return super().backward(above, owned)
-        prob, indices = self._prob
+        prob, indices, axis = self._prob
         self._prob = None
-        if self._less_one is None or self._less_one.dtype != prob.dtype:
+        if self._less_one is None or (self._less_one.dtype, self._less_one.shape) != (prob.dtype, indices.shape):
             self._less_one = prob.new_full(indices.shape, -1.0)
-        prob.scatter_add_(self._axis, indices, self._less_one)
+        prob.scatter_add_(axis, indices, self._less_one)
         if self._scale is None or self._scale[0] is not slope:
             self._scale = slope, slope / self._divisor
-        return (prob.mul_(self._scale[1]), None), ()
+        prob.mul_(self._scale[1])
+        return (prob if axis == self._axis else prob.t(), None), ()
 
     def forget(self) -> None:
         super().forget()
