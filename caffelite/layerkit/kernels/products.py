@@ -32,8 +32,8 @@ _WORTH_ONEDNN = 1 << 21
 def _onednn() -> tuple[bool, bool]:
     """Whether torch can have products computed by oneDNN, and whether that is worth it for many samples, too.
 
-    MKL uses no AVX-512 on processors that are not Intel's; and where samples are few it goes through large weights two to
-    three times as slowly.
+    MKL uses no AVX-512 on processors that are not Intel's, and where samples are few it goes through large weights two
+    to three times as slowly.
     """
     there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return there, there and torch.backends.cpu.get_cpu_capability() == "AVX512"
