@@ -1,6 +1,7 @@
 """The folder of a run: everything needed to say what was done, and to do it again.
 
-sessions.jsonl        one line a start: time, command, folder, seed, versions, solver and snapshot files
+sessions.jsonl        one line a start: time, command, folder, seed, versions, vector instructions and threads, solver and
+                      snapshot files
 solver.prototxt       the solver as it was run, to be run again: upgraded, with the settings of the command line, the
                       nets below and the seed in it
 train.prototxt, test_0.prototxt …   the nets, filtered for their state
@@ -42,6 +43,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def arithmetic() -> dict[str, Any]:
+    """What besides versions decides the last bits of sums on a CPU: its vector instructions, by which torch and its
+    libraries choose their kernels, and the number of threads; nothing where torch is not loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return {}
+    return {"vectors": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
+
+
 class RunRecord:
     """A run's folder, and a sink that writes its log.
 
@@ -72,6 +82,7 @@ class RunRecord:
             "folder": os.getcwd(),
             "seed": seed,
             "versions": versions(),
+            "arithmetic": arithmetic(),
         } | more
         path = self.folder / SESSIONS
         cut_off = is_cut_off(path)

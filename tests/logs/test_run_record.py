@@ -6,6 +6,8 @@ import json
 import platform
 from pathlib import Path
 
+import torch
+
 from caffelite.logs import RunRecord, find_run, read
 from caffelite.logs.records import BestKept, Note, Snapshotted
 from caffelite.logs.run_record import run_folder, sessions
@@ -22,6 +24,8 @@ def test_a_session_says_what_repeats_it(tmp_path: Path) -> None:
     assert session["solver"] == "s.prototxt"
     assert session["versions"]["python"] == platform.python_version()
     assert {"torch", "numpy", "protobuf"} <= session["versions"].keys()
+    assert session["arithmetic"]["threads"] == torch.get_num_threads()
+    assert session["arithmetic"]["vectors"] in torch.__config__.show()
     assert (record.folder / "solver.prototxt").read_text() == "base_lr: 0.1\n"
 
 
