@@ -1,7 +1,7 @@
 """The folder of a run: everything needed to say what was done, and to do it again.
 
-sessions.jsonl        one line a start: time, command, folder, seed, versions, vector instructions, threads, and the files of
-                      solver and snapshot
+sessions.jsonl        one line a start: time, command, folder, seed, versions, vector instructions, threads, and the
+                      files of solver and snapshot
 solver.prototxt       the solver as it was run, to be run again: upgraded, with the settings of the command line, the
                       nets below and the seed in it
 train.prototxt, test_0.prototxt …   the nets, filtered for their state
