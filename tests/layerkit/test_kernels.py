@@ -132,6 +132,26 @@ def test_a_forward_of_somebody_elses_has_no_kernel() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+LYING = {
+    "as they are": lambda x: x,
+    "other axis first": lambda x: x.t().contiguous().t() if x.dim() == 2 else x,
+    "with gaps": lambda x: x.repeat_interleave(2, -1)[..., ::2],
+    "in larger memory": lambda x: torch.cat([x, x, x], -1)[..., x.shape[-1] : 2 * x.shape[-1]],
+    "one row again and again": lambda x: x[:1].expand(x.shape),
+    "one value again and again": lambda x: x.flatten()[0].expand(x.shape),
+}
+
+
+@pytest.mark.parametrize("lying", LYING)
+@pytest.mark.parametrize("which", range(3))
+def test_products_by_onednn_of_tensors_however_they_lie(which: int, lying: str) -> None:
+    random = np.random.default_rng(1)
+    given = [torch.from_numpy(random.standard_normal(shape).astype(np.float32)) for shape in ((8, 40), (50, 40), (50,))]
+    given[which] = LYING[lying](given[which])
+    x, weight, bias = (one.double() for one in given)
+    torch.testing.assert_close(products._by_onednn(*given).double(), x @ weight.t() + bias, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("columns", [False, True])
 def test_a_loss_of_samples_in_rows_or_columns(columns: bool) -> None:
     net = net_of("""

@@ -40,7 +40,8 @@ def _onednn() -> tuple[bool, bool]:
 
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x·weightᵀ + bias, however the two lie in memory."""
+    """x·weightᵀ + bias, however they lie in memory."""
+    bias = bias if bias is None else bias.contiguous()  # torch takes the values in its memory one behind the other
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], None)
     return y
 
