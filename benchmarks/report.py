@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from caffelite.logs.run_record import arithmetic
+
 from .harness import Result, cpu
 
 REPO = Path(__file__).resolve().parents[1]
@@ -29,9 +31,8 @@ def setting(**more: Any) -> dict[str, Any]:
     """What a figure depends on: threads, versions, machine, the state of the sources."""
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
-        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        **arithmetic(),
         "cpu": cpu(),
         "commit": _git("rev-parse", "HEAD"),
         "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),

@@ -49,7 +49,7 @@ def arithmetic() -> dict[str, Any]:
     torch = sys.modules.get("torch")
     if torch is None:
         return {}
-    return {"vectors": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
+    return {"instructions": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
 
 
 class RunRecord:

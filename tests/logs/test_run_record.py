@@ -25,7 +25,7 @@ def test_a_session_says_what_repeats_it(tmp_path: Path) -> None:
     assert session["versions"]["python"] == platform.python_version()
     assert {"torch", "numpy", "protobuf"} <= session["versions"].keys()
     assert session["arithmetic"]["threads"] == torch.get_num_threads()
-    assert session["arithmetic"]["vectors"] in torch.__config__.show()
+    assert session["arithmetic"]["instructions"] in torch.__config__.show()
     assert (record.folder / "solver.prototxt").read_text() == "base_lr: 0.1\n"
 
 

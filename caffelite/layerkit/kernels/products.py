@@ -25,15 +25,14 @@ _MANY = 32
 """Samples from which on (W·xᵀ)ᵀ is the quicker way to x·Wᵀ on a CPU; for 10 it takes twice as long."""
 
 _WORTH_ONEDNN = 1 << 21
-"""Multiply-adds of a product from which on oneDNN may be quicker than torch's own way; calling it takes 10 µs more."""
+"""Multiply-adds of a product from which on oneDNN may be quicker than torch's own way; a call takes some 15 µs more."""
 
 
 @cache
 def _onednn() -> tuple[bool, bool]:
-    """Whether torch can have products computed by oneDNN, and whether that is worth it for many samples, too.
+    """Whether torch can have products computed by oneDNN, and whether the processor has AVX-512.
 
-    MKL uses no AVX-512 on processors that are not Intel's, and where samples are few it goes through large weights two
-    to three times as slowly.
+    Measured on AMD's processors, where MKL uses kernels without AVX-512 (docs/benchmarks.md).
     """
     there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return there, there and torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -49,9 +48,9 @@ def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 class InnerProductKernel(Kernel):
     """y = x·Wᵀ + b, x: …×K flattened behind `first` axes; W: O×K, or K×O if `transpose`.
 
-    On a CPU what has many samples is computed with these in columns, and lies so in memory; where few meet a large W,
-    and for gradients also where the processor has AVX-512, oneDNN computes; and the gradient of a large W, which is as
-    large, lies in the same memory in each iteration (elsewhere torch sees to that).
+    On a CPU what has many samples is computed with these in columns, and lies so in memory; some products are oneDNN's;
+    and the gradient of a large W, which is as large, lies in the same memory in each iteration (elsewhere torch sees to
+    that).
 
     Args:
         count: the elements of W.
@@ -88,14 +87,15 @@ class InnerProductKernel(Kernel):
         if self._turns and x.dim() == 2 and len(x) >= _MANY:
             y = weight @ x.t() if bias is None else torch.addmm(bias.unsqueeze(1), weight, x.t())
             return (y.t(),)
-        samples = x.numel() // max(1, x.shape[-1])
-        product = _by_onednn if samples < _MANY and self._suits_onednn(x, samples) else torch.nn.functional.linear
+        product = _by_onednn if self._suits_onednn(x, back=False) else torch.nn.functional.linear
         return (product(x, weight.t() if self.transpose else weight, bias),)
 
-    def _suits_onednn(self, x: Tensor, samples: int) -> bool:
-        """Whether oneDNN is the quicker one for products of W with so many samples."""
-        there, for_many = _onednn() if self._on_cpu else (False, False)
-        suits = for_many if samples >= _MANY else there
+    def _suits_onednn(self, x: Tensor, *, back: bool) -> bool:
+        """Whether oneDNN is the quicker one for products with x, or `back` with the gradient above: where few samples
+        meet a large W; for gradients of many, too, where it uses AVX-512 and MKL may not."""
+        there, avx512 = _onednn() if self._on_cpu else (False, False)
+        samples = x.numel() // max(1, x.shape[-1])
+        suits = there if samples < _MANY else back and avx512
         return suits and samples * self._count >= _WORTH_ONEDNN and x.dtype == torch.float32
 
     def backward(self, above: Tensors, owned: bool) -> tuple[Tensors, Tensors]:
@@ -106,7 +106,7 @@ class InnerProductKernel(Kernel):
         self._kept = None
         if self.first != 1:
             x, gradient = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-        bottom, onednn = None, self._suits_onednn(x, len(x))
+        bottom, onednn = None, self._suits_onednn(x, back=True)
         if self.wants[0]:
             if onednn:
                 bottom = _by_onednn(gradient, weight if self.transpose else weight.t()).view(shape)

@@ -60,7 +60,7 @@ class PlainSoftmaxLossKernel(SoftmaxLossKernel):
         self.capturable = True
         shape, self._axis, self._divisor = layer.label_shape, layer.index, divisor
         self._shape = (*shape[: self._axis], 1, *shape[self._axis :])
-        self._flat = len(shape) == self._axis == 1
+        self._two_axes = len(shape) == self._axis == 1
         self._by = torch.tensor(-divisor)  # a tensor is quicker to divide by than a number
         self._scale: tuple[Tensor, Tensor] | None = None
         self._less_one: Tensor | None = None
@@ -68,7 +68,7 @@ class PlainSoftmaxLossKernel(SoftmaxLossKernel):
 
     def forward(self, run: Run, bottoms: Sequence[Tensor], weights: Sequence[Tensor], keep: bool) -> Tensors:
         scores, shape, axis = bottoms[0], self._shape, self._axis
-        if self._flat and not scores.is_contiguous() and scores.t().is_contiguous():
+        if self._two_axes and not scores.is_contiguous() and scores.t().is_contiguous():
             scores, shape, axis = scores.t(), shape[::-1], 0
         indices = bottoms[1].reshape(shape).long()
         prob = torch.softmax(scores, axis)
