@@ -45,6 +45,16 @@ def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y
 
 
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, *, onednn: bool, columns: bool) -> Tensor:
+    """x·weightᵀ + bias: by oneDNN, with the samples in `columns`, or as torch does it."""
+    if onednn:
+        return _by_onednn(x, weight, bias)
+    if columns:
+        y = weight @ x.t() if bias is None else torch.addmm(bias.unsqueeze(1), weight, x.t())
+        return y.t()
+    return torch.nn.functional.linear(x, weight, bias)
+
+
 class InnerProductKernel(Kernel):
     """y = x·Wᵀ + b, x: …×K flattened behind `first` axes; W: O×K, or K×O if `transpose`.
 
@@ -84,11 +94,12 @@ class InnerProductKernel(Kernel):
         if keep:
             self._kept = x, weight, bottom.shape
         bias = weights[1] if len(weights) > 1 else None
-        if self._turns and x.dim() == 2 and len(x) >= _MANY:
-            y = weight @ x.t() if bias is None else torch.addmm(bias.unsqueeze(1), weight, x.t())
-            return (y.t(),)
-        product = _by_onednn if self._suits_onednn(x, back=False) else torch.nn.functional.linear
-        return (product(x, weight.t() if self.transpose else weight, bias),)
+        onednn, columns = self._suits_onednn(x, back=False), self._suits_columns(x.shape)
+        return (_product(x, weight.t() if self.transpose else weight, bias, onednn=onednn, columns=columns),)
+
+    def _suits_columns(self, shape: Sequence[int]) -> bool:
+        """Whether products with a bottom of this shape are quicker with its samples in columns."""
+        return self._turns and len(shape) == 2 and shape[0] >= _MANY
 
     def _suits_onednn(self, x: Tensor, *, back: bool) -> bool:
         """Whether oneDNN is the quicker one for products with x, or `back` with the gradient above: where few samples
@@ -108,12 +119,8 @@ class InnerProductKernel(Kernel):
             x, gradient = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
         bottom, onednn = None, self._suits_onednn(x, back=True)
         if self.wants[0]:
-            if onednn:
-                bottom = _by_onednn(gradient, weight if self.transpose else weight.t()).view(shape)
-            elif self._turns and len(shape) == 2 and len(x) >= _MANY:
-                bottom = (weight.t() @ gradient.t()).t()
-            else:
-                bottom = (gradient @ (weight.t() if self.transpose else weight)).view(shape)
+            back, columns = weight if self.transpose else weight.t(), self._suits_columns(shape)
+            bottom = _product(gradient, back, None, onednn=onednn, columns=columns).view(shape)
         learned: list[Tensor | None] = [None] * len(self.learns)
         if self.learns[0]:
             left, right = (x, gradient) if self.transpose else (gradient, x)
