@@ -134,6 +134,22 @@ def test_a_forward_of_somebody_elses_has_no_kernel() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+def test_one_product_of_all_of_a_bottom_of_many_rows() -> None:
+    net = net_of(f"""
+    layer {{ name: "in" type: "Input" top: "x" input_param {{ shape {{ dim: 40 dim: 3 }} }} }}
+    layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+      inner_product_param {{ num_output: 5 axis: 0 {FILLED} }} }}""")
+    kernel = net.graph.nodes[-1].layer.make_kernel(net.run, [True], [True, True])
+    x = torch.linspace(-2, 3, 120).reshape(40, 3)
+    weights = [parameter.tensor for parameter in net.parameters]
+    y, below, *_ = computed(kernel, net, [x], weights)
+    above = (torch.arange(5.0) * 0.1 + 0.1).double()
+    w = weights[0].detach().double()
+    wanted = w @ x.flatten().double() + weights[1].detach().double()
+    torch.testing.assert_close(y.double(), wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(below.double(), (above @ w).view(40, 3), rtol=1e-5, atol=1e-6)
+
+
 LYING = {
     "as they are": lambda x: x,
     "other axis first": lambda x: x.t().contiguous().t() if x.dim() == 2 else x,

@@ -99,7 +99,7 @@ class InnerProductKernel(Kernel):
 
     def _suits_columns(self, shape: Sequence[int]) -> bool:
         """Whether products with a bottom of this shape are quicker with its samples in columns."""
-        return self._turns and len(shape) == 2 and shape[0] >= _MANY
+        return self._turns and self.first == 1 and len(shape) == 2 and shape[0] >= _MANY
 
     def _suits_onednn(self, x: Tensor, *, back: bool) -> bool:
         """Whether oneDNN is the quicker one for products with x, or `back` with the gradient above: where few samples
@@ -120,7 +120,8 @@ class InnerProductKernel(Kernel):
         bottom, onednn = None, self._suits_onednn(x, back=True)
         if self.wants[0]:
             back, columns = weight if self.transpose else weight.t(), self._suits_columns(shape)
-            bottom = _product(gradient, back, None, onednn=onednn, columns=columns).view(shape)
+            bottom = _product(gradient, back, None, onednn=onednn, columns=columns)
+            bottom = bottom if bottom.shape == shape else bottom.view(shape)
         learned: list[Tensor | None] = [None] * len(self.learns)
         if self.learns[0]:
             left, right = (x, gradient) if self.transpose else (gradient, x)
